@@ -1,0 +1,1 @@
+"""The glue to openai: the patch, the description of a call, the drivers, open bodies and keys."""

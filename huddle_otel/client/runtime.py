@@ -1,0 +1,64 @@
+"""What is in force between `instrument()` and `uninstrument()`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from huddle_otel._version import __version__
+from huddle_otel.client.exchange import Exchange
+from huddle_otel.client.targets import Targets
+from huddle_otel.errors import ConfigurationError, MissingKeyError
+from huddle_otel.events import Request
+from huddle_otel.settings import Settings
+from huddle_otel.spend import PriceTable
+from huddle_otel.telemetry.recorder import Recorder
+
+_LOG: Final = logging.getLogger("huddle_otel")
+_MAX_REFUSALS: Final = 1_000
+
+
+class Runtime:
+    """One set of settings at work."""
+
+    def __init__(self, settings: Settings, *, redirect_defaults: bool) -> None:
+        """Prepare; with `redirect_defaults` off only clients that are named are moved to the gateway."""
+        self.settings = settings
+        self.targets = Targets(settings, redirect_defaults=redirect_defaults)
+        self.recorder = Recorder(settings, __version__)
+        self.prices = PriceTable.catalogue()
+        if settings.prices:
+            try:
+                self.prices = self.prices.with_overrides(settings.prices)
+            except ValueError as error:
+                raise ConfigurationError(field="prices", value="(as given)", permitted=str(error)) from error
+        self._refusals: set[tuple[str, str]] = set()
+        self._warned = False
+
+    def begin(self, client: Any, options: Any, *, stream: bool) -> Exchange | None:
+        """Take a call in hand, or return None when it is none of ours.
+
+        A fault of ours here costs the call its policies and telemetry, not its life.
+
+        Raises:
+            MissingKeyError: The call goes to the gateway and there is no Huddle01 key.
+        """
+        try:
+            target = self.targets.of(client, options.url)
+            return None if target is None else Exchange(self, client, target, options, stream=stream)
+        except MissingKeyError:
+            raise
+        except Exception:
+            if not self._warned:
+                self._warned = True
+                _LOG.warning("huddle_otel: a call could not be taken in hand and goes out as it is", exc_info=True)
+            return None
+
+    def may_ask_usage(self, request: Request) -> bool:
+        """Tell whether a stream of this model may be asked for its usage."""
+        return (request.host, request.model) not in self._refusals
+
+    def never_ask_usage(self, request: Request) -> None:
+        """Remember that the upstream of a model refuses to be asked for usage."""
+        if len(self._refusals) < _MAX_REFUSALS:
+            self._refusals.add((request.host, request.model))

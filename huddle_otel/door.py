@@ -1,0 +1,114 @@
+"""The three functions behind the door. Everything heavy is imported when they are called, not with the package."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from huddle_otel.settings import PriceOverride, RetryPolicy, Settings, TimeoutPolicy
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+_LOG: Final = logging.getLogger("huddle_otel")
+
+
+class _Unset:
+    """The default of every argument: not given, so the environment or the default decides."""
+
+    def __repr__(self) -> str:
+        return "<not given>"
+
+
+_UNSET: Any = _Unset()
+
+
+def instrument(
+    *,
+    base_url: str = _UNSET,
+    api_key: str | None = _UNSET,
+    hosts: str | Iterable[str] = _UNSET,
+    timeout: TimeoutPolicy | None = _UNSET,
+    retry: RetryPolicy | None = _UNSET,
+    prices: PriceOverride | None = _UNSET,
+    tag_metrics: str | Iterable[str] = _UNSET,
+    provider_name: str = _UNSET,
+    tracer_provider: TracerProvider | None = _UNSET,
+    meter_provider: MeterProvider | None = _UNSET,
+) -> None:
+    """Point the openai client at the gateway, with timeouts, retries, spans and metrics. Safe to call from any thread.
+
+    Everything is optional. Arguments win over `HUDDLE_OTEL_*` variables, and these over the defaults. Called again with
+    settings that come out the same, it does nothing; with other settings, the new ones are in force for calls made from
+    then on, and calls under way finish under the old ones.
+
+    Args:
+        base_url: Where clients without an explicit base URL go. Default: Huddle01's gateway.
+        api_key: The Huddle01 key. Default: `HUDDLE_API_KEY`, read when a client is made and when it calls.
+        hosts: Other hosts whose clients get policies and telemetry, and keep their URL and key.
+        timeout: The clocks of a call; None leaves the app's own timeouts alone.
+        retry: The one retry loop; None is one attempt per call.
+        prices: Your own prices, `{model: {"input": USD per 1M tokens, "output": …}}`.
+        tag_metrics: Names of tags that also become metric attributes.
+        provider_name: `gen_ai.provider.name` of calls to the gateway.
+        tracer_provider: OpenTelemetry provider for spans. Default: the global one.
+        meter_provider: OpenTelemetry provider for metrics. Default: the global one.
+
+    Raises:
+        ConfigurationError: A setting is not permitted; nothing has changed.
+    """
+    _put_in_force(Settings.load(**_given(locals())), redirect_defaults=True)
+
+
+def instrument_client(client: Any) -> None:
+    """Move one existing client, and copies made of it, to the gateway, whatever its base URL was.
+
+    Without `instrument()` before it, settings come from the environment and every other client stays as it is.
+
+    Raises:
+        ConfigurationError: A setting in the environment is not permitted.
+        MissingKeyError: There is no Huddle01 key.
+        TypeError: Not a client of the openai package, or one of another kind of service (Azure).
+    """
+    import openai  # noqa: PLC0415 - see the module
+
+    if not isinstance(client, openai.OpenAI | openai.AsyncOpenAI) or hasattr(client, "_azure_deployment"):
+        message = f"instrument_client() takes an openai.OpenAI or openai.AsyncOpenAI, not a {type(client).__name__}"
+        raise TypeError(message)
+    from huddle_otel.client import patch  # noqa: PLC0415 - see the module
+
+    with patch.lock():
+        if patch.active() is None:
+            _put_in_force(Settings.load(), redirect_defaults=False)
+        runtime = patch.active()
+        if runtime is not None:
+            runtime.targets.key()
+            runtime.targets.redirect(client)
+
+
+def uninstrument() -> None:
+    """Take everything back: patched attributes are the very objects they were, moved clients are where they were."""
+    from huddle_otel.client import patch  # noqa: PLC0415 - see the module
+
+    patch.remove()
+
+
+def _put_in_force(settings: Settings, *, redirect_defaults: bool) -> None:
+    from huddle_otel.client import patch  # noqa: PLC0415 - see the module
+    from huddle_otel.client.runtime import Runtime  # noqa: PLC0415 - see the module
+
+    with patch.lock():
+        before = patch.active()
+        if before is not None and before.settings == settings and before.targets.redirect_defaults == redirect_defaults:
+            return
+        runtime = Runtime(settings, redirect_defaults=redirect_defaults)
+        if before is not None:
+            runtime.targets.take_over(before.targets)
+        if patch.install(runtime) and before is not None:
+            _LOG.info("huddle_otel: new settings are in force")
+
+
+def _given(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not _UNSET}

@@ -1,0 +1,140 @@
+"""Everything that can happen to a call, as data. Policies produce these; one recorder turns them into telemetry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """How a call ended, for `huddle.outcome`."""
+
+    OK = "ok"
+    ERROR = "error"
+    REJECTED = "rejected"
+    """Refused by a policy of ours before it was sent."""
+    CANCELLED = "cancelled"
+    """The app cancelled the task, or interrupted the thread, that made the call."""
+    ABANDONED = "abandoned"
+    """The app closed or dropped a stream before its end."""
+    TRUNCATED = "truncated"
+    """The stream ended tidily but without `finish_reason` and without `[DONE]`."""
+    BLOCKED = "blocked"
+    """Refused by a spend limit."""
+
+
+class RetryClass(StrEnum):
+    """What a failure means for trying again. LLM calls cost money, so ambiguity is a class of its own."""
+
+    NEVER_REACHED = "A"
+    """Nothing was sent: DNS, connect refused, connect timeout."""
+    REFUSED = "B"
+    """Refused before any work: a rate limit, an overload that says so."""
+    AMBIGUOUS = "C"
+    """May have been worked on, and billed: read timeout, disconnect, most 5xx."""
+    COMMITTED = "D"
+    """The app already has content."""
+    DETERMINISTIC = "E"
+    """The same request would fail the same way: bad request, bad key, quota, budget, too long a context."""
+
+
+class Fault(StrEnum):
+    """Where an attempt broke, before any judgement of it."""
+
+    CONNECT = "connect"
+    """No connection: DNS, refused, TLS, connect timeout, no free place in the local pool."""
+    TIMEOUT = "timeout"
+    """A read or write took too long on a connection that stood."""
+    DEADLINE = "deadline"
+    """The call's total time is used up."""
+    DISCONNECT = "disconnect"
+    """The connection broke after the request was sent."""
+    STATUS = "status"
+    """The gateway answered with an error status."""
+    STREAM_ERROR = "error_event"
+    """An error frame inside a stream that began with 200."""
+    TRUNCATED = "truncated"
+    """The stream ended without `finish_reason` and without `[DONE]`."""
+    MALFORMED = "malformed"
+    """A 200 whose body, or a stream one of whose chunks, is not JSON."""
+    APP = "app"
+    """Raised on the app's side of the line: a hook, a validator, an unusable argument."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One failed attempt, as the policies see it."""
+
+    fault: Fault
+    error_type: str
+    """Low-cardinality name for `error.type`: the status as text, or a name from the documented list."""
+    message: str = ""
+    """What the upstream said, redacted and bounded."""
+    status: int | None = None
+    """HTTP status."""
+    kind: str | None = None
+    """The body's `error.type`, as the gateway wrote it."""
+    hint: float | None = None
+    """How long the upstream asks to wait, s from its answer."""
+    should_retry: bool | None = None
+    """`x-should-retry`, which overrides our own judgement of the status."""
+    delivered: bool = False
+    """Content had reached the app."""
+    answered: bool = False
+    """The upstream answered in full; what failed is our side's reading of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFailed:
+    """An attempt failed; `delay` tells what follows."""
+
+    number: int
+    """1 for the first."""
+    failure: Failure
+    retry_class: RetryClass
+    delay: float | None
+    """Seconds until the next attempt; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The call is over. Exactly one per call."""
+
+    outcome: Outcome
+    attempts: int
+    """Sends made."""
+    failure: Failure | None
+    """What the app is told; None when it got what it asked for."""
+    waited: float
+    """Seconds spent waiting between attempts."""
+    causes: tuple[str, ...]
+    """`error_type` of each attempt that was retried."""
+    last_result: str
+    """Result of the last attempt where no `AttemptFailed` told it (`ok`, `abandoned`, …); empty where one did."""
+    double_billing: bool
+    """An ambiguous failure was retried: two answers may be billed."""
+
+
+Event = AttemptFailed | Finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A call as the policies and the recorder see it: no prompt, no key."""
+
+    operation: str
+    """`gen_ai.operation.name`, or the endpoint's own low-cardinality name."""
+    model: str
+    """The requested model; empty when the endpoint has none."""
+    host: str
+    """Host name the call goes to."""
+    port: int | None
+    """Port, None when it is the scheme's own."""
+    provider: str
+    """`gen_ai.provider.name`."""
+    stream: bool
+    body: dict[str, Any]
+    """The request's own JSON fields, by reference and read-only; empty when the body is not JSON."""
+    path: str
+    """Path below the base URL, `/chat/completions`."""

@@ -1,0 +1,175 @@
+"""The metrics of the contract, on one meter provider."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from opentelemetry.metrics import Histogram, MeterProvider
+
+from huddle_otel.events import AttemptFailed, Fault, Finished, Request
+from huddle_otel.spend import usd
+from huddle_otel.telemetry import contract
+from huddle_otel.telemetry.answer import Answer
+from huddle_otel.telemetry.contract import Kind, Metric
+from huddle_otel.telemetry.tallies import Key, Tallies, observe
+
+MAX_MODELS: Final = 200
+"""Models with series of their own; later ones share `other`. Model names are typed by users, so they are bounded."""
+
+_STREAM_FAULTS: Final = {
+    Fault.TRUNCATED: "truncated",
+    Fault.STREAM_ERROR: "error_event",
+    Fault.DISCONNECT: "disconnect",
+    Fault.TIMEOUT: "stall",
+    Fault.MALFORMED: "malformed",
+}
+_TOKEN_TYPES: Final = (
+    ("input", "input_tokens"),
+    ("output", "output_tokens"),
+    ("cache_read", "cache_read_tokens"),
+    ("cache_write", "cache_write_tokens"),
+    ("reasoning", "reasoning_tokens"),
+)
+_LIMIT_HEADERS: Final = (
+    ("requests", "x-ratelimit-remaining-requests"),
+    ("tokens", "x-ratelimit-remaining-tokens"),
+)
+
+
+class Metrics:
+    """Records calls. One instance per meter provider, for ever: OpenTelemetry cannot take an instrument back."""
+
+    _made: weakref.WeakKeyDictionary[Any, Metrics] = weakref.WeakKeyDictionary()
+
+    def __init__(self, provider: MeterProvider, version: str) -> None:
+        """Create every instrument of the contract."""
+        meter = provider.get_meter(contract.SCOPE, version)
+        self.tallies = Tallies()
+        self._models: set[str] = set()
+        self._histograms: dict[str, Histogram] = {}
+        for metric in contract.METRICS:
+            if metric.kind is Kind.HISTOGRAM:
+                self._histograms[metric.name] = meter.create_histogram(
+                    metric.name,
+                    unit=metric.unit,
+                    description=metric.description,
+                    explicit_bucket_boundaries_advisory=metric.buckets,
+                )
+            else:
+                observe(meter, metric, self.tallies.read)
+
+    @classmethod
+    def on(cls, provider: MeterProvider, version: str) -> Metrics:
+        """Return the metrics of a provider, made on first use."""
+        made = cls._made.get(provider)
+        if made is None:
+            made = cls._made[provider] = cls(provider, version)
+        return made
+
+    def model(self, name: str) -> str:
+        """Return the model's name as metrics show it: its own for the first `MAX_MODELS`, then `other`."""
+        if name in self._models:
+            return name
+        if len(self._models) >= MAX_MODELS:
+            return contract.OTHER_MODEL
+        self._models.add(name)
+        return name
+
+    def started(self, request: Request) -> None:
+        """Count a call in."""
+        self.tallies.add_all([(contract.IN_FLIGHT, ((contract.MODEL, self.model(request.model)),), 1)])
+
+    def attempt_failed(self, request: Request, event: AttemptFailed) -> None:
+        """Count a failed attempt."""
+        model = (contract.MODEL, self.model(request.model))
+        changes: list[tuple[Metric, Key, float]] = [
+            (contract.ATTEMPTS_MADE, (model, ("result", event.failure.error_type), ("class", str(event.retry_class))), 1)
+        ]
+        self.tallies.add_all(changes)
+
+    def finished(
+        self, request: Request, event: Finished, answer: Answer, *, duration: float, tag_names: tuple[str, ...]
+    ) -> None:
+        """Count a call out, with everything it used."""
+        model = self.model(request.model)
+        error_type = event.failure.error_type if event.failure is not None else ""
+        self.tallies.add_all(_changes(request, event, answer, model, error_type, tag_names))
+        limits = [
+            (contract.RATELIMIT, ((contract.MODEL, model), ("type", name)), float(text))
+            for name, header in _LIMIT_HEADERS
+            if (text := answer.headers.get(header, "")).isdigit()
+        ]
+        if limits:
+            self.tallies.put_all(limits)
+        self._record(request, answer, model, error_type, duration)
+
+    def _record(self, request: Request, answer: Answer, model: str, error_type: str, duration: float) -> None:
+        response_model = self.model(answer.model) if answer.model else ""
+        series = (request.operation, request.provider, model, response_model, request.host, request.port)
+        record = self._histograms
+        record[contract.DURATION.name].record(duration, _series(*series, contract.ERROR_TYPE, error_type))
+        usage = answer.usage
+        if usage is not None:
+            tokens = record[contract.TOKEN_USAGE.name]
+            if usage.input_tokens is not None:
+                tokens.record(usage.input_tokens, _series(*series, contract.TOKEN_TYPE, "input"))
+            if usage.output_tokens is not None:
+                tokens.record(usage.output_tokens, _series(*series, contract.TOKEN_TYPE, "output"))
+        if answer.first_chunk is not None:
+            record[contract.FIRST_CHUNK.name].record(answer.first_chunk, _series(*series, "", ""))
+        if answer.per_chunk is not None:
+            record[contract.PER_CHUNK.name].record(answer.per_chunk, _series(*series, "", ""))
+
+
+@lru_cache(maxsize=4096)
+def _series(
+    operation: str, provider: str, model: str, response_model: str, host: str, port: int | None, extra: str, value: str
+) -> Mapping[str, Any]:
+    """Return the attributes of one histogram series. Cached: a dict built per call costs more than a record."""
+    attributes: dict[str, Any] = {
+        contract.OPERATION: operation,
+        contract.PROVIDER: provider,
+        contract.REQUEST_MODEL: model,
+        contract.RESPONSE_MODEL: response_model,
+        contract.SERVER_ADDRESS: host,
+        contract.SERVER_PORT: port,
+        extra: value,
+    }
+    return {name: each for name, each in attributes.items() if name and each not in (None, "")}
+
+
+def _changes(
+    request: Request, event: Finished, answer: Answer, model: str, error_type: str, tag_names: tuple[str, ...]
+) -> Iterator[tuple[Metric, Key, float]]:
+    """Yield what one ended call adds to the tallies."""
+    by_model = (contract.MODEL, model)
+    tags = tuple((name, answer.tags[name]) for name in tag_names if name in answer.tags)
+    outcome = [(contract.OPERATION, request.operation), by_model, (contract.OUTCOME, str(event.outcome))]
+    if error_type:
+        outcome.append((contract.ERROR_TYPE, error_type))
+    yield contract.CALLS, tuple(outcome), 1
+    yield contract.IN_FLIGHT, (by_model,), -1
+    if event.last_result:
+        yield contract.ATTEMPTS_MADE, (by_model, ("result", event.last_result), ("class", "")), 1
+    if event.double_billing:
+        yield contract.DOUBLE_BILLINGS, (by_model,), 1
+    if request.stream and event.failure is not None and event.failure.fault in _STREAM_FAULTS:
+        yield contract.STREAM_FAULTS, (by_model, ("kind", _STREAM_FAULTS[event.failure.fault])), 1
+    yield from _money(answer, by_model, tags)
+
+
+def _money(answer: Answer, by_model: tuple[str, str], tags: Iterable[tuple[str, Any]]) -> Iterator[tuple[Metric, Key, float]]:
+    usage, spend = answer.usage, answer.spend
+    if spend.total is not None:
+        yield contract.COST_USD, (by_model, ("source", spend.source), *tags), usd(spend.total)
+    elif answer.answered:
+        yield contract.COST_UNKNOWN, (by_model,), 1
+    if usage is None:
+        return
+    for name, field in _TOKEN_TYPES:
+        count = getattr(usage, field)
+        if count:
+            yield contract.TOKENS_USED, (by_model, ("type", name), *tags), count

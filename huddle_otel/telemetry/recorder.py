@@ -1,0 +1,88 @@
+"""The one listener: turns a call's events into a span and metrics, and never lets a fault of its own out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, ParamSpec, TypeVar
+
+from opentelemetry import context, metrics, trace
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from huddle_otel.events import AttemptFailed, Finished, Request
+from huddle_otel.settings import Settings
+from huddle_otel.telemetry import contract, spans
+from huddle_otel.telemetry.answer import Answer
+from huddle_otel.telemetry.metrics import Metrics
+
+_LOG: Final = logging.getLogger("huddle_otel")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Recorder:
+    """Records calls on the providers of a set of settings. Every method is safe to call from anywhere, and silent."""
+
+    def __init__(self, settings: Settings, version: str) -> None:
+        """Take the given providers, else the global ones, which may still be set later."""
+        tracer_provider = settings.tracer_provider or trace.get_tracer_provider()
+        self._tracer = tracer_provider.get_tracer(contract.SCOPE, version)
+        self._metrics = Metrics.on(settings.meter_provider or metrics.get_meter_provider(), version)
+        self._tag_names = settings.tag_metrics
+        self._told: set[str] = set()
+
+    def start(self, request: Request) -> Span:
+        """Begin a call. Returns its span; a non-recording one when telemetry fails."""
+        self.guard("metrics", self._metrics.started, request)
+        return self.guard("spans", spans.start, self._tracer, request) or INVALID_SPAN
+
+    def attempt_failed(self, span: Span, request: Request, event: AttemptFailed) -> None:
+        """Record a failed attempt."""
+        self.guard("metrics", self._metrics.attempt_failed, request, event)
+        if span.is_recording():
+            self.guard("spans", spans.attempt_failed, span, event)
+
+    def finish(self, span: Span, request: Request, event: Finished, answer: Answer, *, duration: float) -> None:
+        """Record the end of a call, with its span still current for exemplars."""
+        token = self.guard("metrics", context.attach, trace.set_span_in_context(span))
+        try:
+            self.guard(
+                "metrics",
+                self._metrics.finished,
+                request,
+                event,
+                answer,
+                duration=duration,
+                tag_names=self._tag_names,
+            )
+        finally:
+            if token is not None:
+                context.detach(token)
+        self.guard("spans", spans.finish, span, request, event, answer)
+
+    def guard(self, component: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """Call something of ours that must not fail a call: a fault is counted, and logged once per component."""
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the app's call goes on
+            self.trouble(component, error)
+            return None
+
+    def trouble(self, component: str, error: BaseException) -> None:
+        """Count a fault of ours; say it once."""
+        try:
+            self._metrics.tallies.add_all([(contract.TELEMETRY_ERRORS, (("component", component),), 1)])
+        finally:
+            if component not in self._told:
+                self._told.add(component)
+                _LOG.warning("huddle_otel: %s failed and is skipped (%s); calls go on", component, type(error).__name__)
+
+
+def attach(span: Span) -> Any:
+    """Make a span current, for the HTTP spans and headers below it. The token goes to `detach` in the same frame."""
+    return context.attach(trace.set_span_in_context(span))
+
+
+def detach(token: Any) -> None:
+    """Undo `attach`."""
+    context.detach(token)

@@ -1,0 +1,181 @@
+"""The span of a call: attributes at its start, events on its way, the rest at its end."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from huddle_otel.events import AttemptFailed, Finished, Outcome, Request
+from huddle_otel.spend import usd
+from huddle_otel.telemetry import contract
+from huddle_otel.telemetry.answer import Answer
+
+_SCALARS: Final = (str, bool, int, float)
+_API_TYPES: Final = {"/chat/completions": "chat_completions", "/responses": "responses"}
+_FAILED: Final = frozenset({Outcome.ERROR, Outcome.REJECTED, Outcome.TRUNCATED, Outcome.BLOCKED})
+
+
+def start(tracer: Tracer, request: Request) -> Span:
+    """Start the span of a call with everything a sampler may want to see."""
+    return tracer.start_span(
+        f"{request.operation} {request.model}" if request.model else request.operation,
+        kind=SpanKind.CLIENT,
+        attributes=_request_attributes(request),
+    )
+
+
+def _request_attributes(request: Request) -> dict[str, Any]:
+    body = request.body
+    attributes: dict[str, Any] = {
+        contract.OPERATION: request.operation,
+        contract.PROVIDER: request.provider,
+        contract.SERVER_ADDRESS: request.host,
+    }
+    if request.model:
+        attributes[contract.REQUEST_MODEL] = request.model
+    if request.port is not None:
+        attributes[contract.SERVER_PORT] = request.port
+    if request.stream:
+        attributes[contract.REQUEST_STREAM] = True
+    api_type = _API_TYPES.get(request.path)
+    if api_type is not None:
+        attributes[contract.API_TYPE] = api_type
+    for field, value in body.items():
+        name = contract.REQUEST_FIELDS.get(field)
+        if name is not None and isinstance(value, _SCALARS):
+            attributes[name] = value
+        elif field in _SHAPED:
+            _SHAPED[field](attributes, value)
+    return attributes
+
+
+def _choices(attributes: dict[str, Any], value: Any) -> None:
+    if isinstance(value, int) and value != 1:
+        attributes[contract.REQUEST_CHOICES] = value
+
+
+def _stop(attributes: dict[str, Any], value: Any) -> None:
+    stops = [value] if isinstance(value, str) else value
+    if isinstance(stops, list) and all(isinstance(each, str) for each in stops):
+        attributes[contract.REQUEST_STOP] = stops
+
+
+def _encoding(attributes: dict[str, Any], value: Any) -> None:
+    if isinstance(value, str):
+        attributes[contract.REQUEST_ENCODING] = [value]
+
+
+def _format(attributes: dict[str, Any], value: Any) -> None:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "text":
+        attributes[contract.OUTPUT_TYPE] = "text"
+    elif isinstance(kind, str) and kind.startswith("json"):
+        attributes[contract.OUTPUT_TYPE] = "json"
+
+
+def _conversation(attributes: dict[str, Any], value: Any) -> None:
+    known = value.get("id") if isinstance(value, dict) else value
+    if isinstance(known, str):
+        attributes[contract.CONVERSATION] = known
+
+
+_SHAPED: Final = {
+    "n": _choices,
+    "stop": _stop,
+    "encoding_format": _encoding,
+    "response_format": _format,
+    "conversation": _conversation,
+}
+"""Request fields whose attribute needs more than a copy."""
+
+
+def attempt_failed(span: Span, event: AttemptFailed) -> None:
+    """Add the event of a failed attempt."""
+    attributes: dict[str, Any] = {
+        contract.ATTEMPT_NUMBER: event.number,
+        contract.ERROR_TYPE: event.failure.error_type,
+        contract.ATTEMPT_CLASS: str(event.retry_class),
+    }
+    if event.failure.status is not None:
+        attributes[contract.STATUS_CODE] = event.failure.status
+    if event.delay is not None:
+        attributes[contract.ATTEMPT_DELAY] = event.delay
+    span.add_event(contract.ATTEMPT_EVENT, attributes)
+
+
+def finish(span: Span, request: Request, event: Finished, answer: Answer) -> None:
+    """Set what is known at the end, and end the span."""
+    if span.is_recording():
+        attributes: dict[str, Any] = {contract.OUTCOME: str(event.outcome), contract.ATTEMPTS: event.attempts}
+        _add_reliability(attributes, event)
+        _add_response(attributes, answer)
+        _add_usage(attributes, answer)
+        _add_gateway(attributes, answer)
+        for name, value in answer.tags.items():
+            attributes[contract.TAG_PREFIX + name] = value
+        span.set_attributes(attributes)
+        if event.outcome in _FAILED:
+            failure = event.failure
+            span.set_status(Status(StatusCode.ERROR, failure.message if failure is not None else str(event.outcome)))
+    span.end()
+
+
+def _add_reliability(attributes: dict[str, Any], event: Finished) -> None:
+    if event.failure is not None:
+        attributes[contract.ERROR_TYPE] = event.failure.error_type
+        if event.failure.status is not None:
+            attributes[contract.STATUS_CODE] = event.failure.status
+    if event.causes:
+        attributes[contract.RETRY_CAUSES] = event.causes
+        attributes[contract.WAIT] = event.waited
+    if event.double_billing:
+        attributes[contract.DOUBLE_BILLING] = True
+
+
+def _add_response(attributes: dict[str, Any], answer: Answer) -> None:
+    for name, value in (
+        (contract.RESPONSE_ID, answer.id),
+        (contract.RESPONSE_MODEL, answer.model),
+        (contract.FINISH_REASONS, answer.finish_reasons or None),
+        (contract.RESPONSE_TIER, answer.service_tier),
+        (contract.FINGERPRINT, answer.fingerprint),
+        (contract.TIME_TO_FIRST_CHUNK, answer.first_chunk),
+    ):
+        if value is not None:
+            attributes[name] = value
+
+
+def _add_usage(attributes: dict[str, Any], answer: Answer) -> None:
+    if answer.usage is not None:
+        for field, name in contract.USAGE_FIELDS.items():
+            count = getattr(answer.usage, field)
+            if count is not None:
+                attributes[name] = count
+    spend = answer.spend
+    if spend.total is not None:
+        attributes[contract.COST] = usd(spend.total)
+        for field, name in contract.COST_FIELDS.items():
+            part = getattr(spend, field)
+            if part is not None:
+                attributes[name] = usd(part)
+    if answer.answered or spend.total is not None:
+        attributes[contract.COST_SOURCE] = spend.source
+
+
+def _add_gateway(attributes: dict[str, Any], answer: Answer) -> None:
+    headers = answer.headers
+    request_id = next((headers[name] for name in contract.REQUEST_ID_HEADERS if name in headers), answer.request_id)
+    if request_id:
+        attributes[contract.REQUEST_ID] = request_id
+    for header, name in contract.GATEWAY_HEADERS.items():
+        text = headers.get(header)
+        if text is not None:
+            attributes[name] = text if header in contract.TEXT_HEADERS else _number(text)
+
+
+def _number(text: str) -> int | float | str:
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        return text
