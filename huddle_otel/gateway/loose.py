@@ -1,0 +1,34 @@
+"""JSON of unknown shape, which is what requests are made of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, cast
+
+Json = dict[str, Any]
+
+dumps: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""Compact JSON; one encoder for all, `json.dumps` would make one for each call."""
+
+
+def as_object(value: object) -> Json:
+    """`value` if it is a JSON object, else an empty one."""
+    return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """`value` if it is a JSON array, else an empty one."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def positive(value: object, otherwise: int) -> int:
+    """`value` if it is a whole number above 0, else the other one."""
+    return value if isinstance(value, int) and value > 0 else otherwise
+
+
+def parsed(body: bytes) -> object:
+    """The JSON in `body`, or None."""
+    try:
+        return json.loads(body) if body else None
+    except (ValueError, RecursionError):
+        return None
