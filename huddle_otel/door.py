@@ -25,7 +25,7 @@ class _Unset:
 _UNSET: Any = _Unset()
 
 
-def instrument(
+def instrument(  # noqa: PLR0913 - one door, all settings by name
     *,
     base_url: str = _UNSET,
     api_key: str | None = _UNSET,

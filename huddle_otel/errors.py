@@ -57,7 +57,7 @@ class MissingKeyError(ConfigurationError):
         self.field, self.value, self.permitted = "HUDDLE_API_KEY", None, "a Huddle01 key"
 
 
-class DeadlineExceeded(openai.APITimeoutError):  # noqa: N818 - the field's name for it, as in gRPC
+class DeadlineExceeded(openai.APITimeoutError):
     """The total time of the call (`TimeoutPolicy.total`, or the app's own timeout) is used up.
 
     Attributes:

@@ -1,16 +1,16 @@
-"""The same door for `opentelemetry-instrument` and for those who manage their instrumentors alike (entry point `huddle`)."""
+"""The same door for `opentelemetry-instrument` (entry point `huddle`) and for code that treats instrumentors alike."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # not in __all__
 
 from huddle_otel.door import instrument, uninstrument
 
 
-class HuddleInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base class ships no types
+class HuddleInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # so its type is unknown
     """`HuddleInstrumentor().instrument(**settings)` is `huddle_otel.instrument(**settings)`."""
 
     def instrumentation_dependencies(self) -> Collection[str]:

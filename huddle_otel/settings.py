@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from huddle_otel.errors import ConfigurationError
@@ -123,6 +123,86 @@ class RetryPolicy:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryBudgetPolicy:
+    """How many retries the successes of a circuit pay for: at most `per_success` of the load, plus `capacity`.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    per_success: float = 0.1
+    """Tokens a success puts in."""
+    capacity: float = 10.0
+    """Tokens at most, and at the start."""
+    ambiguous_cost: float = 2.0
+    """Tokens a retry takes that may be billed twice; every other takes 1."""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        _check(self, "per_success", low=0, high=1)
+        _check(self, "capacity", low=1, high=1e6)
+        _check(self, "ambiguous_cost", low=1, high=100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerPolicy:
+    """When a circuit (host + model + operation) opens, and how it closes again.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    window: float = 30.0
+    """Seconds of outcomes that count."""
+    buckets: int = 10
+    """Parts of the window; the oldest part is forgotten at once."""
+    min_calls: int = 10
+    """Calls in the window before rates count."""
+    failure_rate: float = 0.5
+    """Share of failures that opens."""
+    slow_after: float | None = None
+    """Time to the first content, s, above which a call is slow; None: no call is."""
+    slow_rate: float | None = None
+    """Share of slow calls that opens; None: slowness never does."""
+    open_for: float = 5.0
+    """Seconds open before a probe is let through."""
+    backoff: float = 2.0
+    """The open time grows by this factor with each failed round of probes …"""
+    max_open: float = 10.0
+    """… up to this, s."""
+    jitter: float = 0.2
+    """Share by which the open time varies both ways, so that many processes do not probe at once."""
+    probes: int = 2
+    """Good probes that close."""
+    concurrent_probes: int = 1
+    """Probes under way at a time."""
+    max_half_open: float | None = None
+    """Seconds a circuit may stay half-open before it opens again; None: a probe that hangs is replaced instead."""
+    probe_first_token: float | None = 20.0
+    """First-token timeout of probes, s; None: as every call's."""
+    shadow: bool = False
+    """Record and report, never reject."""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        _check(self, "window", low=0, high=3600, above=True)
+        _check_int(self, "buckets", low=1, high=1000)
+        _check_int(self, "min_calls", low=1, high=1_000_000)
+        for name in ("failure_rate", "slow_rate"):
+            if getattr(self, name) is not None:
+                _check(self, name, low=0, high=1, above=True)
+        for name in ("slow_after", "max_half_open", "probe_first_token"):
+            if getattr(self, name) is not None:
+                _check(self, name, low=0, high=_DAY, above=True)
+        _check(self, "open_for", low=0, high=_DAY, above=True)
+        _check(self, "backoff", low=1, high=10)
+        _check(self, "max_open", low=0, high=_DAY, above=True)
+        _check(self, "jitter", low=0, high=0.9)
+        _check_int(self, "probes", low=1, high=1000)
+        _check_int(self, "concurrent_probes", low=1, high=1000)
+
+
 def _check_int(owner: object, name: str, *, low: int, high: int) -> None:
     value = getattr(owner, name)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -163,7 +243,7 @@ class Settings:
     """OpenTelemetry provider to use; None is the global one."""
     meter_provider: Any = None
     """OpenTelemetry provider to use; None is the global one."""
-    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
     """Field -> where its value came from (`argument`, a variable's name); what is missing is a default."""
 
     def __post_init__(self) -> None:
@@ -171,15 +251,20 @@ class Settings:
         _check_url("base_url", self.base_url)
         _check_type(self, "timeout", TimeoutPolicy)
         _check_type(self, "retry", RetryPolicy)
-        if not self.provider_name or not isinstance(self.provider_name, str):
+        name: Any = self.provider_name  # a user's value, whatever its annotation says
+        if not name or not isinstance(name, str):
             raise ConfigurationError(field="provider_name", value=self.provider_name, permitted="a non-empty text")
         for name in ("hosts", "tag_metrics"):
-            values = getattr(self, name)
-            if not isinstance(values, tuple) or not all(isinstance(each, str) and each for each in values):
+            values: Any = getattr(self, name)
+            if not isinstance(values, tuple) or not all(
+                isinstance(each, str) and each for each in cast("tuple[Any]", values)
+            ):
                 raise ConfigurationError(field=name, value=values, permitted="a tuple of non-empty texts")
-        for host in self.hosts:
+        for host in cast("tuple[str, ...]", self.hosts):
             if "/" in host or "@" in host:
-                raise ConfigurationError(field="hosts", value=host, permitted="`name` or `name:port`, no scheme or path")
+                raise ConfigurationError(
+                    field="hosts", value=host, permitted="`name` or `name:port`, no scheme or path"
+                )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
@@ -249,7 +334,7 @@ def _names(value: str | Iterable[str]) -> Any:
     return tuple(value) if isinstance(value, list | set | frozenset) else value
 
 
-def _secret(value: str | Secret | None) -> Any:
+def _secret(value: Any) -> Any:
     if value is None or isinstance(value, Secret):
         return value
     if not isinstance(value, str) or not value.strip() or not value.isascii() or any(c.isspace() for c in value):
@@ -289,7 +374,9 @@ def _policy_reader(kind: type) -> _Reader:
             variable = f"{switch}_{each.name.upper()}"
             text = environ.get(variable, "").strip()
             if text:
-                given[each.name] = _number(variable, text, whole="int" in str(each.type), optional="None" in str(each.type))
+                given[each.name] = _number(
+                    variable, text, whole="int" in str(each.type), optional="None" in str(each.type)
+                )
                 variables[f"{kind.__name__}.{each.name}"] = variable
         if given:
             try:

@@ -12,7 +12,7 @@ Installed with `pip install huddle-otel[testing]`; pytest finds the fixtures by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +53,7 @@ class Recorded:
 
 
 @contextmanager
-def recording(rules: Sequence[Rule] = (), **settings: Any) -> Iterator[Recorded]:
+def recording(rules: Sequence[Rule] = (), **settings: Any) -> Generator[Recorded, None, None]:
     """Run an embedded gateway, instrument the openai client for it, and record spans and metrics.
 
     Args:
@@ -72,22 +72,20 @@ def recording(rules: Sequence[Rule] = (), **settings: Any) -> Iterator[Recorded]
     tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
     with Gateway(rules=list(rules), key=KEY) as gateway:
         try:
-            instrument(
-                **{
-                    "base_url": gateway.url,
-                    "api_key": KEY,
-                    "tracer_provider": tracer_provider,
-                    "meter_provider": MeterProvider([reader]),
-                    **settings,
-                }
-            )
+            ours: dict[str, Any] = {
+                "base_url": gateway.url,
+                "api_key": KEY,
+                "tracer_provider": tracer_provider,
+                "meter_provider": MeterProvider([reader]),
+            }
+            instrument(**{**ours, **settings})
             yield Recorded(gateway, exporter, reader)
         finally:
             uninstrument()
 
 
 @pytest.fixture
-def huddle() -> Iterator[Recorded]:
+def huddle() -> Generator[Recorded, None, None]:
     """An instrumented openai client on an embedded gateway that answers well until it is scripted otherwise."""
     with recording() as recorded:
         yield recorded

@@ -89,9 +89,7 @@ def _prime(exchange: Exchange, stream: Any) -> None:
     stream._iterator = itertools.chain(held, stream._iterator)
 
 
-async def adrive(
-    exchange: Exchange, request: Callable[..., Awaitable[Any]], cast_to: Any, stream_cls: Any
-) -> Any:
+async def adrive(exchange: Exchange, request: Callable[..., Awaitable[Any]], cast_to: Any, stream_cls: Any) -> Any:
     """Run a call through the async client's own `request`. The twin of `drive`, under asyncio or trio.
 
     Raises:

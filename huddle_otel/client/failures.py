@@ -83,7 +83,7 @@ def _status_failure(error: openai.APIStatusError, *, wall: float, delivered: boo
         status=error.status_code,
         kind=_text(_field(error, "type")) or _text(_field(error, "code")),
         hint=hint_of(headers, wall=wall),
-        should_retry={"true": True, "false": False}.get(said),
+        should_retry={"true": True, "false": False}.get(said or ""),
         delivered=delivered,
     )
 
@@ -136,4 +136,6 @@ def _text(value: object) -> str | None:
 
 def refuses_stream_options(error: Exception) -> bool:
     """Tell whether an upstream refused a stream because it was asked for usage."""
-    return isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError) and "stream_options" in str(error)
+    return isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError) and "stream_options" in str(
+        error
+    )

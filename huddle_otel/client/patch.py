@@ -41,7 +41,9 @@ def install(runtime: Runtime) -> bool:
     global _runtime  # noqa: PLW0603 - one per process: the classes that are patched are, too
     problem = unknown_shape()
     if problem is not None:
-        _LOG.warning("huddle_otel: openai %s is not supported (%s); the client is left untouched", openai.__version__, problem)
+        _LOG.warning(
+            "huddle_otel: openai %s is not supported (%s); the client is left untouched", openai.__version__, problem
+        )
         return False
     with _lock:
         _runtime = runtime
@@ -57,7 +59,7 @@ def install(runtime: Runtime) -> bool:
 
 def remove() -> Runtime | None:
     """Take everything back, clients included. Returns what was in force."""
-    global _runtime  # noqa: PLW0603 - see install
+    global _runtime
     with _lock:
         removed, _runtime = _runtime, None
         while _undo:

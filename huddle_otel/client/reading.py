@@ -10,7 +10,15 @@ from huddle_otel.spend import cost_header, parts_of, spend_of, usage_of
 from huddle_otel.spend.prices import PriceTable
 from huddle_otel.telemetry.answer import Answer
 
-_CONTENT_FIELDS: Final = ("content", "tool_calls", "function_call", "refusal", "audio", "reasoning_content", "reasoning")
+_CONTENT_FIELDS: Final = (
+    "content",
+    "tool_calls",
+    "function_call",
+    "refusal",
+    "audio",
+    "reasoning_content",
+    "reasoning",
+)
 _MAX_RAW: Final = 32 * 2**20
 """Raw bodies above this are not parsed a second time for their usage, bytes."""
 
@@ -35,7 +43,9 @@ def read_object(answer: Answer, value: Any) -> None:
     _read_identity(answer, fields)
     choices = fields.get("choices")
     if isinstance(choices, list):
-        answer.finish_reasons = tuple(reason for each in choices if isinstance(reason := _get(each, "finish_reason"), str))
+        answer.finish_reasons = tuple(
+            reason for each in choices if isinstance(reason := _get(each, "finish_reason"), str)
+        )
     if fields.get("usage") is not None:
         answer.usage = usage_of(fields["usage"])
 
@@ -51,7 +61,12 @@ def read_raw(answer: Answer, response: Any) -> None:
 
 
 def _read_identity(answer: Answer, fields: dict[str, Any]) -> None:
-    for name, field in (("id", "id"), ("model", "model"), ("service_tier", "service_tier"), ("fingerprint", "system_fingerprint")):
+    for name, field in (
+        ("id", "id"),
+        ("model", "model"),
+        ("service_tier", "service_tier"),
+        ("fingerprint", "system_fingerprint"),
+    ):
         value = fields.get(field)
         if isinstance(value, str) and value:
             setattr(answer, name, value)

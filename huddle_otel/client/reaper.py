@@ -46,7 +46,7 @@ def drain() -> None:
 
 
 def _forget_thread() -> None:
-    global _thread, _starting  # noqa: PLW0603 - a forked child has neither the thread nor a trustworthy lock
+    global _thread, _starting
     _thread, _starting = None, threading.Lock()
 
 

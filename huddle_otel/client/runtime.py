@@ -48,7 +48,7 @@ class Runtime:
             return None if target is None else Exchange(self, client, target, options, stream=stream)
         except MissingKeyError:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the app's call goes on
             if not self._warned:
                 self._warned = True
                 _LOG.warning("huddle_otel: a call could not be taken in hand and goes out as it is", exc_info=True)

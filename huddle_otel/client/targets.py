@@ -26,7 +26,7 @@ _FOREIGN_HEADERS: Final = frozenset({"authorization", "api-key", "openai-organiz
 """Headers that belong to another provider's account. Lower case."""
 
 
-class StandIn(str):
+class StandIn(str):  # noqa: SLOT000 - a str cannot have both a value and slots that are set later
     """Stands where a redirected client's key would be. Holds what the app gave, for the way back.
 
     A `str`, since the client puts it into a header; the text says where the real key comes from.
@@ -75,7 +75,7 @@ def _set_base_url(client: Any, url: str) -> None:
 
 
 def _without_us(key: StandIn, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the constructor would have set on a client made with our stand-in, had it been given the app's key."""
+    """Return what the constructor would have set, had it been given the app's key and not our stand-in."""
     provider = key.original if callable(key.original) else None
     plain = "" if provider else key.original or os.environ.get("OPENAI_API_KEY") or ""
     restored = {"api_key": plain, "_api_key_provider": provider, "_base_url_was_default": key.home == OPENAI_URL}

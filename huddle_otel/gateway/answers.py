@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from huddle_otel.gateway import completions, personas
+from huddle_otel.gateway.embeddings import embeddings_json
 from huddle_otel.gateway.kinds import Reply, Shape, Silence
 from huddle_otel.gateway.loose import as_object
 from huddle_otel.gateway.models import Model, Usage
@@ -85,7 +86,7 @@ class Exchange:
         request = as_object(self._body)
         model = self._terms.models.get(self._call.model) or Model(self._call.model)
         if self._request.path == EMBEDDINGS:
-            body, counted = completions.embeddings_json(request, model)
+            body, counted = embeddings_json(request, model)
             return await self._plain(body, model, counted, shape)
         answer = completions.completion(request, model, number=self._call.number, created=int(time.time()))
         if not request.get("stream"):
@@ -97,14 +98,14 @@ class Exchange:
     async def _plain(self, body: bytes, model: Model, usage: Usage | None, shape: Shape) -> bool:
         pace = model.per_chunk if shape.per_chunk is None else shape.per_chunk
         thinking = model.first_token + pace * model.chunks if usage is not None else 0.0
-        fields = self._good_headers(model, usage, shape)
         broken = shape.ending in _BROKEN_BODY
         if not broken and not shape.before_content:
             if thinking:
                 await self._connection.pause(thinking)
+            fields = self._good_headers(model, usage, shape)  # after the pause, so that the duration includes it
             await self._send_head("application/json", fields, length=len(body), body=body)
             return True
-        await self._send_head("application/json", fields, length=len(body))
+        await self._send_head("application/json", self._good_headers(model, usage, shape), length=len(body))
         await wait_for_content(self._connection, shape, thinking)
         if not broken:
             await self._connection.send(body)

@@ -1,16 +1,13 @@
-"""Good answers as JSON: chat completions (plain and as stream events), embeddings and the list of models.
+"""Good answers as JSON: chat completions (plain and as stream events) and the list of models.
 
 Everything follows from the request and the model alone: equal requests get equal answers but for id and time.
 """
 
 from __future__ import annotations
 
-import base64
-import struct
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from huddle_otel.gateway.examples import example
 from huddle_otel.gateway.loose import Json, as_list, as_object, dumps, positive
@@ -21,8 +18,6 @@ if TYPE_CHECKING:
 
 CHARS_PER_TOKEN: Final = 4
 """Characters counted as one prompt token; each message has at least one."""
-DIMENSIONS: Final = 8
-"""Length of an embedding when the request sets no `dimensions`."""
 DONE: Final = b"data: [DONE]\n\n"
 
 _WORDS: Final = (
@@ -125,18 +120,6 @@ class Events:
         return b"".join(self._event(tail) for tail in tails)
 
 
-def embeddings_json(request: Json, model: Model) -> tuple[bytes, Usage]:
-    """The answer to an embeddings request, in floats or base64, and its usage."""
-    inputs = _inputs(request.get("input"))
-    size = positive(request.get("dimensions"), DIMENSIONS)
-    vectors = [_vector(dumps(text), size) for text in inputs]
-    encoded = [_base64(vector) for vector in vectors] if request.get("encoding_format") == "base64" else vectors
-    data = [{"object": "embedding", "index": index, "embedding": each} for index, each in enumerate(encoded)]
-    usage = Usage(sum(_tokens(text) for text in inputs), 0)
-    counts = {"prompt_tokens": usage.prompt, "total_tokens": usage.prompt}
-    return dumps({"object": "list", "data": data, "model": model.id, "usage": counts}).encode(), usage
-
-
 def models_json(models: Iterable[Model]) -> bytes:
     """The answer to `GET /v1/models`."""
     # LiteLLM says this constant for every model, whoever made it.
@@ -183,32 +166,15 @@ def _split(text: str, chunks: int) -> tuple[str, ...]:
 
 
 def _prompt_tokens(messages: object) -> int:
-    return sum(_tokens(as_object(message).get("content")) for message in as_list(messages))
+    return sum(tokens(as_object(message).get("content")) for message in as_list(messages))
 
 
-def _tokens(content: object) -> int:
-    """Tokens of a text, of a list of content parts, or of a list of token numbers."""
+def tokens(content: object) -> int:
+    """Prompt tokens of a text, of a list of content parts, or of a list of token numbers."""
     if isinstance(content, str):
         return -(-len(content) // CHARS_PER_TOKEN) or 1
     parts = as_list(content)
-    return sum(_tokens(as_object(part).get("text")) for part in parts) or 1
-
-
-def _inputs(value: object) -> list[Any]:
-    # A list of numbers is one text already cut into tokens; any other list is several texts.
-    items = as_list(value)
-    return items if items and not all(isinstance(item, int) for item in items) else [value]
-
-
-@lru_cache(maxsize=256)
-def _vector(text: str, size: int) -> tuple[float, ...]:
-    seed = zlib.crc32(text.encode())
-    # Eighths are exact in 32 bits: both encodings give the same numbers.
-    return tuple(((seed + i) % 17 - 8) / 8 for i in range(size))
-
-
-def _base64(vector: tuple[float, ...]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    return sum(tokens(as_object(part).get("text")) for part in parts) or 1
 
 
 def _usage_json(usage: Usage, cost: float | None = None) -> str:

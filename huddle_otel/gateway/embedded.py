@@ -6,9 +6,8 @@ import asyncio
 import ipaddress
 import threading
 from collections import Counter
-from concurrent.futures import CancelledError
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from huddle_otel.gateway.answers import Terms
 from huddle_otel.gateway.models import DEFAULT_MODELS
@@ -17,7 +16,7 @@ from huddle_otel.gateway.rules import Book
 from huddle_otel.gateway.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from huddle_otel.gateway.models import Model
@@ -178,7 +177,9 @@ class Gateway:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._main())
+            # Not the platform's loop: only this one can watch a listening socket everywhere, and no policy may swap it.
+            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                runner.run(self._main())
         except Exception as error:  # noqa: BLE001 -- `start` raises it in the caller's thread
             self._failure = error
         finally:
@@ -187,7 +188,7 @@ class Gateway:
     async def _main(self) -> None:
         loop = asyncio.get_running_loop()
         server = Server(self._host, self._port, self._book, self._terms, self._capacity)
-        self._port = await server.listen()
+        self._port = server.listen()
         self._loop, self._server, self._stopping = loop, server, asyncio.Event()
         if self._max_seconds is not None:
             loop.call_later(self._max_seconds, self._stopping.set)
@@ -197,13 +198,15 @@ class Gateway:
         finally:
             await server.close()
 
-    def _tell(self, order: Callable[[Server], Coroutine[Any, Any, object]]) -> None:
+    def _tell(self, order: Callable[[Server], object]) -> None:
+        """Have the server do something in its own thread, and wait until it is done."""
         if self._server is None or self._loop is None or not self.running:
             raise RuntimeError("the gateway is not running")
-        try:
-            asyncio.run_coroutine_threadsafe(order(self._server), self._loop).result(_PATIENCE)
-        except CancelledError:
-            raise RuntimeError("the gateway stopped meanwhile") from None
+
+        async def obey(server: Server) -> None:
+            order(server)
+
+        asyncio.run_coroutine_threadsafe(obey(self._server), self._loop).result(_PATIENCE)
 
 
 def _at_least_one(**fields: int | None) -> None:

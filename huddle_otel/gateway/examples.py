@@ -24,13 +24,13 @@ _FORMATS: Final = {
 }
 
 
-def example(schema: object) -> Any:  # noqa: ANN401 -- JSON
+def example(schema: object) -> Any:
     """A value that fits `schema`: the JSON-schema subset of structured outputs (types, enums, `anyOf`, `$ref`)."""
     root = as_object(schema)
     return _value(root, root, 0)
 
 
-def _value(schema: Json, root: Json, depth: int) -> Any:  # noqa: ANN401 -- JSON
+def _value(schema: Json, root: Json, depth: int) -> Any:
     if "$ref" in schema and depth <= _DEADEND:
         return _value(_resolve(str(schema["$ref"]), root), root, depth + 1)
     fixed = [schema["const"]] if "const" in schema else as_list(schema.get("enum"))

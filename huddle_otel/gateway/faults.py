@@ -44,9 +44,9 @@
         └── no_finish               `[DONE]` but no `finish_reason`
 
 `after` counts content chunks that arrive before the fault; a stream with fewer has all of them. On a plain answer
-(not streamed) `reset`, `cut`, `half_close` and `stall` act after half of the body; the other endings need a stream and leave
-a plain answer good. The bodies are those measured on LiteLLM 1.106; a gateway with the `openai` persona gives the same
-error the way OpenAI words it.
+(not streamed) `reset`, `cut`, `half_close` and `stall` act after half of the body; the other endings need a stream and
+leave a plain answer good. The bodies are those measured on LiteLLM 1.106; a gateway with the `openai` persona gives the
+same error the way OpenAI words it.
 """
 
 from huddle_otel.gateway.kinds import FOREVER, Fault, Reply, Shape, Silence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard
 
 Json = dict[str, Any]
 
@@ -13,12 +13,12 @@ dumps: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encod
 
 def as_object(value: object) -> Json:
     """`value` if it is a JSON object, else an empty one."""
-    return cast("Json", value) if isinstance(value, dict) else {}
+    return value if _is_object(value) else {}
 
 
 def as_list(value: object) -> list[Any]:
     """`value` if it is a JSON array, else an empty one."""
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    return value if _is_list(value) else []
 
 
 def positive(value: object, otherwise: int) -> int:
@@ -32,3 +32,11 @@ def parsed(body: bytes) -> object:
         return json.loads(body) if body else None
     except (ValueError, RecursionError):
         return None
+
+
+def _is_object(value: object) -> TypeGuard[Json]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)

@@ -119,7 +119,8 @@ def _error(persona: Persona, reply: Reply, model: str) -> Json:
     if reply.exception:
         # The router puts its own class, the mapped class and the provider in front of the upstream's words.
         message = (
-            f"litellm.{reply.exception}: {reply.exception}: OpenAIException - {message.rstrip('.')}. Received Model Group={model}\n"
+            f"litellm.{reply.exception}: {reply.exception}: OpenAIException - {message.rstrip('.')}. "
+            f"Received Model Group={model}\n"
             "Available Model Group Fallbacks=None"
         )
     return {"message": message, "type": reply.type, "param": reply.param, "code": str(reply.code)}
@@ -144,7 +145,8 @@ def _litellm_lines(version: str, model: str) -> str:
     deployment = hashlib.sha256(model.encode()).hexdigest()
     return (
         f"x-litellm-model-id: {deployment}\r\nx-litellm-model-group: {_one_line(model)}\r\n"
-        f"x-litellm-version: {version}\r\nx-litellm-attempted-retries: 0\r\nx-litellm-attempted-fallbacks: 0\r\n{_LIMITS}"
+        f"x-litellm-version: {version}\r\nx-litellm-attempted-retries: 0\r\n"
+        f"x-litellm-attempted-fallbacks: 0\r\n{_LIMITS}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from huddle_otel.gateway.answers import Exchange, Terms
 from huddle_otel.gateway.kinds import Reply
 from huddle_otel.gateway.loose import parsed
 from huddle_otel.gateway.personas import error_body
-from huddle_otel.gateway.wire import ClientGone, Connection, Request, UnreadableRequest, Watched, head
+from huddle_otel.gateway.wire import ClientGone, Connection, Request, UnreadableRequest, head
 
 if TYPE_CHECKING:
     from huddle_otel.gateway.rules import Book
@@ -27,61 +28,80 @@ class Server:
         self._book = book
         self._terms = terms
         self._slots = asyncio.Semaphore(capacity) if capacity is not None else None
-        self._listener: asyncio.Server | None = None
-        self._open: dict[Connection, asyncio.Task[None]] = {}
+        self._listener: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._idle: set[Connection] = set()
+        self._busy: set[Connection] = set()
 
-    async def listen(self) -> int:
+    def listen(self) -> int:
         """Accept connections, from now on always on the same port. The port.
 
         Raises:
             OSError: the port is taken.
         """
         if self._listener is None:
-            loop = asyncio.get_running_loop()
-            self._listener = await loop.create_server(
-                lambda: Watched(self._accept), self._host, self._port, backlog=_BACKLOG
-            )
-            self._port = self._listener.sockets[0].getsockname()[1]
+            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+            listener = socket.create_server((self._host, self._port), family=family, backlog=_BACKLOG)
+            listener.settimeout(0)
+            # Not `loop.create_server`: closing that one while it accepts leaks the new connection, open and unanswered.
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+            self._listener = listener
+            self._port = listener.getsockname()[1]
         return self._port
 
-    async def deafen(self, *, drop: bool) -> None:
+    def deafen(self, *, drop: bool) -> None:
         """Refuse new connections and close idle ones; with `drop` reset those with a call in service too."""
         if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
         for connection in list(self._idle):
             connection.close()
-        for connection in list(self._open) if drop else ():
+        for connection in list(self._busy) if drop else ():
             connection.reset()
 
     async def close(self) -> None:
         """End everything, calls in service included."""
-        await self.deafen(drop=False)
-        tasks = list(self._open.values())
-        for task in tasks:
+        self.deafen(drop=False)
+        await asyncio.sleep(0)  # a connection accepted in this turn of the loop starts, and can be ended
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # the transports close their sockets in the next turn of the loop
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close their sockets in the next turn
 
-    def _accept(self, connection: Connection) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(connection))
-        self._open[connection] = task
-        task.add_done_callback(lambda _: self._open.pop(connection))
+    def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # none is left, or the process has no file descriptor free: they stay in the queue
+            while True:
+                sock, _ = listener.accept()
+                task = loop.create_task(self._serve(sock))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, connection: Connection) -> None:
+    async def _serve(self, sock: socket.socket) -> None:
+        connection = await Connection.over(sock)
         try:
-            keep = True
-            while keep and self._listener is not None:
-                self._idle.add(connection)
-                request = await connection.read_request()
-                self._idle.discard(connection)
-                keep = request is not None and await self._answer(connection, request)
+            while self._listener is not None and await self._next(connection):
+                pass
         except UnreadableRequest as problem:
             await self._refuse(connection, problem)
         finally:
-            self._idle.discard(connection)
             connection.close()
+
+    async def _next(self, connection: Connection) -> bool:
+        """Serve the next request. Whether another may follow."""
+        self._idle.add(connection)
+        try:
+            request = await connection.read_request()
+        finally:
+            self._idle.discard(connection)
+        if request is None:
+            return False
+        self._busy.add(connection)
+        try:
+            return await self._answer(connection, request)
+        finally:
+            self._busy.discard(connection)
 
     async def _answer(self, connection: Connection, request: Request) -> bool:
         body = parsed(request.body)

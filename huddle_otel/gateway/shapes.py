@@ -56,7 +56,7 @@ def reset(after: int) -> Shape:
 
 
 def cut(after: int, *, tidy: bool = True) -> Shape:
-    """FIN after `after` content chunks, no `finish_reason`, no `[DONE]`; if not tidy the HTTP body is visibly cut too."""
+    """FIN after `after` content chunks, no `finish_reason`, no `[DONE]`; not tidy: HTTP itself is cut short too."""
     return Shape(name="cut", after=after, ending="cut", tidy=tidy)
 
 
@@ -86,7 +86,7 @@ def error_frame(after: int = 0, *, message: str = "The upstream connection was l
 
 
 def fake_finish(after: int = 0) -> Shape:
-    """`finish_reason: "stop"`, usage and `[DONE]` after `after` content chunks: a dead upstream hidden, as 1.83 does."""
+    """`finish_reason: "stop"`, usage and `[DONE]` after `after` content chunks: a dead upstream, hidden (1.83)."""
     return Shape(name="fake_finish", after=after, ending="fake_finish")
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Final, Self
 
 MAX_HEAD: Final = 64 * 1024
 """Longest request line and headers (bytes)."""
 MAX_BODY: Final = 64 * 1024 * 1024
 """Longest request body (bytes)."""
 
-_RST: Final = struct.pack("ii", 1, 0)  # linger on, for 0 s: close() sends RST instead of FIN
+# Linger on, for 0 s: close() sends RST instead of FIN. Windows has shorter fields.
+_RST: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -45,20 +45,15 @@ class Request:
     keep_alive: bool
 
 
-class Watched(asyncio.StreamReaderProtocol):
+class _Watched(asyncio.StreamReaderProtocol):
     """A stream protocol that says when the client leaves, also while nobody reads.
 
     A client that only closes its sending side counts as gone: no OpenAI client does that and still waits.
     """
 
-    def __init__(self, accept: Callable[[Connection], None]) -> None:
-        loop = asyncio.get_running_loop()
-        self.gone: asyncio.Future[None] = loop.create_future()
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            accept(Connection(reader, writer, self.gone))
-
-        super().__init__(asyncio.StreamReader(limit=MAX_HEAD, loop=loop), connected, loop)
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__(reader)
 
     def eof_received(self) -> bool | None:
         """The client sent FIN."""
@@ -86,6 +81,17 @@ class Connection:
         self.gone = gone
         # Nothing waits in user space: a reset loses no byte that was sent before, and a slow reader is felt at once.
         writer.transport.set_write_buffer_limits(high=0)
+
+    @classmethod
+    async def over(cls, sock: socket.socket) -> Self:
+        """The connection of a socket just accepted."""
+        loop = asyncio.get_running_loop()
+        # asyncio forgets it for sockets it did not open, and the body after the head would wait 40 ms for an ACK.
+        with suppress(OSError):  # the client has gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        reader = asyncio.StreamReader(limit=MAX_HEAD)
+        transport, protocol = await loop.connect_accepted_socket(lambda: _Watched(reader), sock)
+        return cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol.gone)
 
     async def read_request(self) -> Request | None:
         """The next request; None when the client has no more.
@@ -137,7 +143,8 @@ class Connection:
         """Close with a real RST."""
         sock: socket.socket | None = self._writer.get_extra_info("socket")
         if sock is not None and not self._writer.transport.is_closing():
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+            with suppress(OSError):  # the client was faster
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
         self._writer.transport.abort()
 
     async def half_close(self) -> None:

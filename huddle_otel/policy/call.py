@@ -103,7 +103,6 @@ Reply = Answered | Opened | Failed | Woken | Interrupted | Ended | None
 Programme = Generator[Effect, Reply, None]
 
 
-
 def call(
     policy: RetryPolicy | None, *, max_retries: float, started: float, total: float, draw: Callable[[], float]
 ) -> Programme:
@@ -153,9 +152,7 @@ def _attempt(number: int, failure: Failure, delay: float | None) -> AttemptFaile
     return AttemptFailed(number=number, failure=failure, retry_class=retry.classify(failure), delay=delay)
 
 
-def _finished(
-    reply: Reply, *, attempts: int, waited: float, causes: tuple[str, ...], double_billing: bool
-) -> Finished:
+def _finished(reply: Reply, *, attempts: int, waited: float, causes: tuple[str, ...], double_billing: bool) -> Finished:
     """Judge the call by the last thing the programme was told."""
     outcome, failure, told = Outcome.CANCELLED, None, reply is None
     if isinstance(reply, Answered):

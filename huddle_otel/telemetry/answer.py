@@ -20,7 +20,7 @@ class Answer:
     fingerprint: str | None = None
     usage: Usage | None = None
     spend: Spend = UNKNOWN
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """The response headers that start with `x-`, lower case."""
     request_id: str | None = None
     """What the last attempt was sent as, for when no answer named one."""
@@ -30,4 +30,4 @@ class Answer:
     """Seconds from the start of the call to the first content of its stream."""
     per_chunk: float | None = None
     """Mean seconds between content chunks."""
-    tags: Mapping[str, TagValue] = field(default_factory=dict)
+    tags: Mapping[str, TagValue] = field(default_factory=dict[str, TagValue])

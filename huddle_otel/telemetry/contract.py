@@ -105,7 +105,7 @@ ATTEMPT_CLASS: Final = "huddle.attempt.class"
 ATTEMPT_DELAY: Final = "huddle.attempt.delay"
 
 MODEL: Final = "model"
-TOKEN_TYPE: Final = "gen_ai.token.type"
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a token of text
 OTHER_MODEL: Final = "other"
 """Stands for every model beyond the limit on metrics; the span keeps the real name."""
 

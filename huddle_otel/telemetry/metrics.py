@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from opentelemetry.metrics import Histogram, MeterProvider
 
@@ -42,7 +42,7 @@ _LIMIT_HEADERS: Final = (
 class Metrics:
     """Records calls. One instance per meter provider, for ever: OpenTelemetry cannot take an instrument back."""
 
-    _made: weakref.WeakKeyDictionary[Any, Metrics] = weakref.WeakKeyDictionary()
+    _made: ClassVar[weakref.WeakKeyDictionary[Any, Metrics]] = weakref.WeakKeyDictionary()
 
     def __init__(self, provider: MeterProvider, version: str) -> None:
         """Create every instrument of the contract."""
@@ -86,7 +86,11 @@ class Metrics:
         """Count a failed attempt."""
         model = (contract.MODEL, self.model(request.model))
         changes: list[tuple[Metric, Key, float]] = [
-            (contract.ATTEMPTS_MADE, (model, ("result", event.failure.error_type), ("class", str(event.retry_class))), 1)
+            (
+                contract.ATTEMPTS_MADE,
+                (model, ("result", event.failure.error_type), ("class", str(event.retry_class))),
+                1,
+            )
         ]
         self.tallies.add_all(changes)
 
@@ -125,7 +129,7 @@ class Metrics:
 
 
 @lru_cache(maxsize=4096)
-def _series(
+def _series(  # noqa: PLR0913, PLR0917 - flat and positional: the arguments are the key of the cache
     operation: str, provider: str, model: str, response_model: str, host: str, port: int | None, extra: str, value: str
 ) -> Mapping[str, Any]:
     """Return the attributes of one histogram series. Cached: a dict built per call costs more than a record."""
@@ -161,7 +165,9 @@ def _changes(
     yield from _money(answer, by_model, tags)
 
 
-def _money(answer: Answer, by_model: tuple[str, str], tags: Iterable[tuple[str, Any]]) -> Iterator[tuple[Metric, Key, float]]:
+def _money(
+    answer: Answer, by_model: tuple[str, str], tags: Iterable[tuple[str, Any]]
+) -> Iterator[tuple[Metric, Key, float]]:
     usage, spend = answer.usage, answer.spend
     if spend.total is not None:
         yield contract.COST_USD, (by_model, ("source", spend.source), *tags), usd(spend.total)

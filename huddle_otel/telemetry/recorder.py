@@ -58,7 +58,7 @@ class Recorder:
         finally:
             if token is not None:
                 context.detach(token)
-        self.guard("spans", spans.finish, span, request, event, answer)
+        self.guard("spans", spans.finish, span, event, answer)
 
     def guard(self, component: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
         """Call something of ours that must not fail a call: a fault is counted, and logged once per component."""

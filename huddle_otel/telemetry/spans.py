@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
@@ -56,8 +56,8 @@ def _choices(attributes: dict[str, Any], value: Any) -> None:
 
 
 def _stop(attributes: dict[str, Any], value: Any) -> None:
-    stops = [value] if isinstance(value, str) else value
-    if isinstance(stops, list) and all(isinstance(each, str) for each in stops):
+    stops = cast("list[Any]", [value] if isinstance(value, str) else value)
+    if isinstance(value, str | list) and all(isinstance(each, str) for each in stops):
         attributes[contract.REQUEST_STOP] = stops
 
 
@@ -67,7 +67,7 @@ def _encoding(attributes: dict[str, Any], value: Any) -> None:
 
 
 def _format(attributes: dict[str, Any], value: Any) -> None:
-    kind = value.get("type") if isinstance(value, dict) else None
+    kind = cast("dict[str, Any]", value).get("type") if isinstance(value, dict) else None
     if kind == "text":
         attributes[contract.OUTPUT_TYPE] = "text"
     elif isinstance(kind, str) and kind.startswith("json"):
@@ -75,7 +75,7 @@ def _format(attributes: dict[str, Any], value: Any) -> None:
 
 
 def _conversation(attributes: dict[str, Any], value: Any) -> None:
-    known = value.get("id") if isinstance(value, dict) else value
+    known: Any = cast("dict[str, Any]", value).get("id") if isinstance(value, dict) else value
     if isinstance(known, str):
         attributes[contract.CONVERSATION] = known
 
@@ -104,7 +104,7 @@ def attempt_failed(span: Span, event: AttemptFailed) -> None:
     span.add_event(contract.ATTEMPT_EVENT, attributes)
 
 
-def finish(span: Span, request: Request, event: Finished, answer: Answer) -> None:
+def finish(span: Span, event: Finished, answer: Answer) -> None:
     """Set what is known at the end, and end the span."""
     if span.is_recording():
         attributes: dict[str, Any] = {contract.OUTCOME: str(event.outcome), contract.ATTEMPTS: event.attempts}
@@ -112,8 +112,7 @@ def finish(span: Span, request: Request, event: Finished, answer: Answer) -> Non
         _add_response(attributes, answer)
         _add_usage(attributes, answer)
         _add_gateway(attributes, answer)
-        for name, value in answer.tags.items():
-            attributes[contract.TAG_PREFIX + name] = value
+        attributes.update({contract.TAG_PREFIX + name: value for name, value in answer.tags.items()})
         span.set_attributes(attributes)
         if event.outcome in _FAILED:
             failure = event.failure
@@ -148,10 +147,8 @@ def _add_response(attributes: dict[str, Any], answer: Answer) -> None:
 
 def _add_usage(attributes: dict[str, Any], answer: Answer) -> None:
     if answer.usage is not None:
-        for field, name in contract.USAGE_FIELDS.items():
-            count = getattr(answer.usage, field)
-            if count is not None:
-                attributes[name] = count
+        counts = ((name, getattr(answer.usage, field)) for field, name in contract.USAGE_FIELDS.items())
+        attributes.update({name: count for name, count in counts if count is not None})
     spend = answer.spend
     if spend.total is not None:
         attributes[contract.COST] = usd(spend.total)

@@ -1,6 +1,6 @@
 """What huddle_otel costs: CPU per call and per chunk, import time, memory. Bare and instrumented in one run.
 
-Rounds of bare and instrumented calls alternate, since machines drift; the median round counts, and ratios are what to quote.
+Rounds of bare and instrumented calls alternate, since machines drift. Medians of the rounds count; quote the ratios.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import openai
 from opentelemetry.sdk.metrics import MeterProvider
@@ -27,14 +28,14 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 import huddle_otel
 from tests.bench.upstream import KEY, upstream
 
-MESSAGES = [{"role": "user", "content": "How long is a day on Mars?"}]
+MESSAGES: list[Any] = [{"role": "user", "content": "How long is a day on Mars?"}]
 CHUNKS = 64
 
 
 class _Null(SpanExporter):
     """Takes spans and lets them go: what exporting costs is the exporter's account."""
 
-    def export(self, spans: object) -> SpanExportResult:  # noqa: ARG002 - the interface's name
+    def export(self, spans: object) -> SpanExportResult:
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
@@ -177,7 +178,7 @@ def main() -> None:
     print(f"openai {openai.__version__}, Python {sys.version.split()[0]}; CPU of the calling thread, medians\n")
     print(f"{'':32} {'bare µs':>9} {'ours µs':>9} {'added µs':>9} {'added':>7}")
     for name, (bare, ours) in rows.items():
-        print(f"{name:32} {bare:9.0f} {ours:9.0f} {ours - bare:9.0f} {(ours - bare) / bare:6.2f}×")
+        print(f"{name:32} {bare:9.0f} {ours:9.0f} {ours - bare:9.0f} {(ours - bare) / bare:6.2f}x")
     for name in (f"stream of {CHUNKS} chunks", f"stream of {CHUNKS} chunks, async"):
         plain = rows["plain chat, async" if "async" in name else "plain chat"]
         per_chunk = ((rows[name][1] - rows[name][0]) - (plain[1] - plain[0])) / CHUNKS
@@ -185,7 +186,9 @@ def main() -> None:
     base, ours = _import_times(7)
     print(f"import openai {base:.0f} ms, import huddle_otel on top {ours:.1f} ms")
     if growth is not None:
-        print(f"memory: {growth[0]} KiB after {args.memory_calls // 10} calls, {growth[1]} KiB after {args.memory_calls}")
+        print(
+            f"memory: {growth[0]} KiB after {args.memory_calls // 10} calls, {growth[1]} KiB after {args.memory_calls}"
+        )
     print(json.dumps({"us": rows, "import_ms": [base, ours], "memory_kib": growth}))
 
 

@@ -52,7 +52,7 @@ def test_plain_answer(gateway: Gateway) -> None:
 
 def test_headers_are_the_gateways_own(gateway: Gateway) -> None:
     headers = ask(gateway).headers
-    assert uuid.UUID(headers["x-litellm-call-id"])
+    assert str(uuid.UUID(headers["x-litellm-call-id"])) == headers["x-litellm-call-id"]
     assert headers["x-litellm-model-group"] == "gpt-4.1"
     assert headers["x-litellm-version"] == "1.106.2"
     assert headers["x-litellm-attempted-retries"] == headers["x-litellm-attempted-fallbacks"] == "0"

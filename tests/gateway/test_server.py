@@ -43,13 +43,14 @@ def test_many_at_once() -> None:
 
 
 def test_a_plain_answer_takes_as_long_as_its_stream() -> None:
-    with Gateway(
-        models=[Model("gpt-4.1", Decimal(1), Decimal(1), first_token=0.03, per_chunk=0.01, chunks=4)]
-    ) as gateway:
+    model = Model("gpt-4.1", Decimal(1), Decimal(1), first_token=0.03, per_chunk=0.01, chunks=4)
+    with Gateway(models=[model]) as gateway:
         for body in (HELLO, STREAM):
             began = time.monotonic()
-            assert ask(gateway, body).complete
+            answer = ask(gateway, body)
+            assert answer.complete
             assert time.monotonic() - began >= 0.07
+            assert body is STREAM or float(answer.headers["x-litellm-response-duration-ms"]) >= 70
 
 
 def test_capacity_queues() -> None:
@@ -79,9 +80,8 @@ def test_in_flight_and_disconnect() -> None:
 
 
 def test_stop_ends_hanging_calls_at_once() -> None:
-    gateway = Gateway(
-        [Rule(faults.hang(), calls={0}), Rule(faults.stall(after=1), calls={1}), Rule(faults.half_close(1))]
-    )
+    rules = [Rule(faults.hang(), calls={0}), Rule(faults.stall(after=1), calls={1}), Rule(faults.half_close(after=1))]
+    gateway = Gateway(rules)
     with gateway, connect(gateway) as silent, connect(gateway) as stalled, connect(gateway) as half:
         for number, sock in enumerate((silent, stalled, half), start=1):
             sock.sendall(request(STREAM))
@@ -121,6 +121,7 @@ def test_pause_and_resume() -> None:
     with Gateway([Rule(faults.slow_headers(0.05), calls={1})]) as gateway:
         idle = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5)
         assert post(idle) == 200
+        assert gateway.wait_for(lambda: gateway.in_flight == 0)
         with connect(gateway) as busy:
             busy.sendall(request(HELLO))
             assert gateway.wait_for(lambda: gateway.in_flight == 1)

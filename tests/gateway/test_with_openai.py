@@ -13,7 +13,7 @@ from huddle_otel.gateway import Gateway, Rule, faults
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from openai.types.chat import ChatCompletionMessageParam
+    from openai.types.chat import ChatCompletionMessageParam, ChatCompletionStreamOptionsParam
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hi there"}]
 
@@ -44,7 +44,7 @@ def test_chat(client: openai.OpenAI) -> None:
 
 
 def test_stream(client: openai.OpenAI) -> None:
-    options: openai.types.chat.ChatCompletionStreamOptionsParam = {"include_usage": True}
+    options: ChatCompletionStreamOptionsParam = {"include_usage": True}
     chunks = list(client.chat.completions.create(model="gpt-4.1", messages=ASK, stream=True, stream_options=options))
     assert chunks[-2].choices[0].finish_reason == "stop"
     assert chunks[-1].usage

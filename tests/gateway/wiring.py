@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from huddle_otel.gateway import Gateway
+from huddle_otel.gateway import Gateway, Rule, faults
 
 CHAT = "/v1/chat/completions"
 KEY = "sk-huddle-test"
@@ -120,3 +119,8 @@ def ask(gateway: Gateway, body: Any = HELLO, path: str = CHAT, *, timeout: float
     with connect(gateway) as sock:
         sock.sendall(request(body, path, Connection="close", **how))
         return read(sock, timeout)
+
+
+def play(gateway: Gateway, fault: faults.Fault, body: Any = STREAM, timeout: float = 5) -> Answer:
+    gateway.script([Rule(fault)])
+    return ask(gateway, body, timeout=timeout)

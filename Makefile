@@ -1,0 +1,152 @@
+# Everything a contributor runs; `make` lists it. Virtual environments live in .venv/, test output in .reports/.
+# Installing uses pip, so that a machine's own package index settings hold; what is installed is pinned by hash.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+ARGS ?=
+LOCK_ARGS ?=
+
+LANE3 := .venv/openai-3
+BIN3 := $(LANE3)/bin
+LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
+REPORTS := .reports
+PIP_FLAGS := --quiet --quiet --disable-pip-version-check
+METADATA := pyproject.toml huddle_otel/_version.py
+EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend))
+SUITES := openai-1 openai-2 openai-3 litellm wheel
+
+unexport PYTHONPATH
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+# $(call venv,FOLDER,REQUIREMENTS): a new virtual environment that holds exactly the locked files.
+# The lock is complete, so pip need not resolve; wheels only, so no compiler is needed.
+define venv
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...' >&2; exit 1; }
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo 'This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+echo '-- $(1): installing $(2)'
+$(PYTHON) -m venv --clear $(1)
+$(1)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r $(2)
+endef
+
+# $(call pytest,SUITE,LANE,COMMAND): runs it, keeps the output for the closing lines, fails when it fails.
+define pytest
+mkdir -p $(CURDIR)/$(REPORTS)
+echo '-- tests: $(1)'
+HUDDLE_TEST_LANE=$(2) $(3) 2>&1 | tee $(CURDIR)/$(REPORTS)/$(1).log
+endef
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: $(LANE3)/.ready ## Run the demo against the embedded gateway
+	@$(BIN3)/huddle-otel demo $(ARGS)
+
+# --- tests ------------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(addprefix test-,$(SUITES)) ## Run every test: three openai lanes, a real LiteLLM proxy, the built wheel
+	@for suite in $(SUITES); do
+	    echo "-- $$suite"
+	    grep -E '^=+ .* in [0-9.]+s.* =+$$' $(REPORTS)/$$suite.log | tail -n 1
+	done
+
+.PHONY: test-quick
+test-quick: $(LANE3)/.ready ## Run the tests on the newest openai only (ARGS='-k breaker')
+	@HUDDLE_TEST_LANE=3 $(BIN3)/python -m pytest -m 'not litellm' $(ARGS)
+
+.PHONY: test-openai-1 test-openai-2
+test-openai-1 test-openai-2: test-openai-%: .venv/openai-%/.ready
+	@$(call pytest,openai-$*,$*,.venv/openai-$*/bin/python -m pytest -m 'not litellm' $(EVERY_LANE))
+
+.PHONY: test-openai-3
+test-openai-3: $(LANE3)/.ready
+	@$(BIN3)/coverage erase
+	$(call pytest,openai-3,3,$(BIN3)/coverage run -m pytest -m 'not litellm')
+	$(BIN3)/coverage combine --quiet
+	$(BIN3)/coverage report
+
+.PHONY: test-litellm
+test-litellm: $(LANE3)/.ready .venv/litellm/.requirements ## Run the tests against a real LiteLLM proxy
+	@export HUDDLE_TEST_LITELLM=$(LITELLM_BIN)
+	$(call pytest,litellm,3,$(BIN3)/python -m pytest -m litellm)
+
+.PHONY: test-wheel
+test-wheel: build .venv/wheel/.requirements ## Run the tests against the built wheel, away from the source tree
+	@.venv/wheel/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall dist/*.whl
+	away="$$(mktemp -d)"
+	trap 'rm -rf "$$away"' EXIT
+	cp -R pyproject.toml tests $(wildcard README.md docs tools) "$$away"
+	cd "$$away"
+	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m 'not litellm and not browser')
+
+.PHONY: bench
+bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
+	@$(BIN3)/python -m tests.bench $(ARGS)
+
+# --- code -------------------------------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: $(LANE3)/.ready $(LANE3)/.lint ## Check style, formatting, types and import direction
+	@$(BIN3)/ruff check
+	$(BIN3)/ruff format --check
+	$(BIN3)/mypy --strict
+	$(BIN3)/pyright --warnings
+	$(BIN3)/lint-imports
+
+.PHONY: format
+format: $(LANE3)/.lint ## Format the code and apply safe fixes
+	@$(BIN3)/ruff check --fix --exit-zero
+	$(BIN3)/ruff format
+
+.PHONY: build
+build: .venv/build/.requirements ## Build the wheel and the sdist into dist/
+	@rm -rf dist
+	.venv/build/bin/python -m build --no-isolation
+
+.PHONY: clean
+clean: ## Remove everything that make or the tools made
+	rm -rf .venv $(REPORTS) dist build htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up: each stamp is renewed when the files it depends on change ------------------------------------------------
+
+.venv/wheel/.requirements: requirements/openai-3.txt
+	@$(call venv,$(@D),$<)
+	touch $@
+
+.venv/%/.requirements: requirements/%.txt
+	@$(call venv,$(@D),$<)
+	touch $@
+
+.venv/openai-%/.ready: .venv/openai-%/.requirements $(METADATA)
+	@$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(LANE3)/.lint: requirements/lint.txt $(LANE3)/.requirements
+	@echo '-- $(@D): installing $<'
+	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r $<
+	touch $@
+
+# --- lock files -------------------------------------------------------------------------------------------------------
+
+UV_COMPILE = .venv/bootstrap/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(LOCK_ARGS)
+
+.PHONY: lock
+lock: .venv/bootstrap/.requirements ## Pin the dependencies again (LOCK_ARGS=--upgrade for newer ones)
+	@for lane in 1 2 3; do
+	    $(UV_COMPILE) pyproject.toml --all-extras requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
+	done
+	for name in lint build litellm bootstrap; do
+	    $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt
+	done

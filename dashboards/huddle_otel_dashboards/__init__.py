@@ -1,0 +1,1 @@
+"""Dashboards and alert rules for the telemetry that huddle_otel emits."""

@@ -1,0 +1,1 @@
+"""Pipelines that carry telemetry out of the process."""
