@@ -1,20 +1,52 @@
 """Reliability and telemetry for the openai client on Huddle01's gateway: `huddle_otel.instrument()`."""
 
 from huddle_otel._version import __version__
-from huddle_otel.door import instrument, instrument_client, uninstrument
-from huddle_otel.errors import ConfigurationError, DeadlineExceeded, MissingKeyError
-from huddle_otel.settings import RetryPolicy, TimeoutPolicy
+from huddle_otel.door import current_health, force, instrument, instrument_client, reset, uninstrument
+from huddle_otel.errors import (
+    BulkheadFullError,
+    CircuitOpenError,
+    ConfigurationError,
+    DeadlineExceeded,
+    FirstTokenTimeout,
+    MalformedResponseError,
+    MissingKeyError,
+    RateLimitedError,
+    StallTimeout,
+    StreamTruncatedError,
+)
+from huddle_otel.settings import (
+    BreakerPolicy,
+    BulkheadPolicy,
+    RateLimitPolicy,
+    RetryBudgetPolicy,
+    RetryPolicy,
+    TimeoutPolicy,
+)
 from huddle_otel.spend.tags import tags
 
 __all__ = [
+    "BreakerPolicy",
+    "BulkheadFullError",
+    "BulkheadPolicy",
+    "CircuitOpenError",
     "ConfigurationError",
     "DeadlineExceeded",
+    "FirstTokenTimeout",
+    "MalformedResponseError",
     "MissingKeyError",
+    "RateLimitPolicy",
+    "RateLimitedError",
+    "RetryBudgetPolicy",
     "RetryPolicy",
+    "StallTimeout",
+    "StreamTruncatedError",
     "TimeoutPolicy",
     "__version__",
+    "current_health",
+    "force",
     "instrument",
     "instrument_client",
+    "reset",
     "tags",
     "uninstrument",
 ]

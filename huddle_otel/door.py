@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from huddle_otel.settings import PriceOverride, RetryPolicy, Settings, TimeoutPolicy
+from huddle_otel.settings import (
+    BreakerPolicy,
+    BulkheadPolicy,
+    PriceOverride,
+    RateLimitPolicy,
+    RetryPolicy,
+    Settings,
+    TimeoutPolicy,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -32,6 +40,11 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
     hosts: str | Iterable[str] = _UNSET,
     timeout: TimeoutPolicy | None = _UNSET,
     retry: RetryPolicy | None = _UNSET,
+    breaker: BreakerPolicy | None = _UNSET,
+    bulkhead: BulkheadPolicy | None = _UNSET,
+    rate_limit: RateLimitPolicy | None = _UNSET,
+    fallbacks: Mapping[str, tuple[str, ...]] = _UNSET,
+    truncated_stream: str = _UNSET,
     prices: PriceOverride | None = _UNSET,
     tag_metrics: str | Iterable[str] = _UNSET,
     provider_name: str = _UNSET,
@@ -50,6 +63,12 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
         hosts: Other hosts whose clients get policies and telemetry, and keep their URL and key.
         timeout: The clocks of a call; None leaves the app's own timeouts alone.
         retry: The one retry loop; None is one attempt per call.
+        breaker: When the circuit of a host, model and operation opens; None never.
+        bulkhead: How many calls of a circuit may be under way at once; None is no bound.
+        rate_limit: How calls wait after a 429; None is not at all.
+        fallbacks: Models to try in place of another, `{"claude-sonnet-4.6": ("gpt-4.1",)}`, when its circuit is open or its
+            attempts are spent.
+        truncated_stream: `"raise"` when a stream ends without saying so, or only `"record"` it.
         prices: Your own prices, `{model: {"input": USD per 1M tokens, "output": …}}`.
         tag_metrics: Names of tags that also become metric attributes.
         provider_name: `gen_ai.provider.name` of calls to the gateway.
@@ -93,6 +112,52 @@ def uninstrument() -> None:
     from huddle_otel.client import patch  # noqa: PLC0415 - see the module
 
     patch.remove()
+
+
+def current_health() -> dict[str, Any]:
+    """Return a snapshot for an app's own `/health`: whether we are in force, and every circuit's figures.
+
+    Returns:
+        `{"instrumented": bool, "circuits": [{"circuit": "host/model/operation", "state": "closed", "retry_in": s,
+        "calls", "failures", "slow" of the window, "last_cause", "in_flight", "waiting", "limit", "retry_budget": tokens,
+        "paused_for": s, "admitted", "ok", "failure", "ignored" so far}, …]}`
+    """
+    from huddle_otel.client import patch  # noqa: PLC0415 - see the module
+
+    runtime = patch.active()
+    return {
+        "instrumented": runtime is not None,
+        "circuits": runtime.circuits.snapshot() if runtime is not None else [],
+    }
+
+
+def reset(circuit: str) -> None:
+    """Close a circuit by hand and forget its window.
+
+    Raises:
+        KeyError: No such circuit; `current_health()` names them.
+    """
+    _force(circuit, None)
+
+
+def force(circuit: str, state: str) -> None:
+    """Put a circuit into a state by hand: `forced_open`, `disabled` (admit all) or `metrics_only`; until `reset()`.
+
+    Raises:
+        KeyError: No such circuit; `current_health()` names them.
+        ValueError: Not one of these states.
+    """
+    _force(circuit, state)
+
+
+def _force(circuit: str, state: str | None) -> None:
+    from huddle_otel.client import patch  # noqa: PLC0415 - see the module
+    from huddle_otel.policy.breaker import State  # noqa: PLC0415 - see the module
+
+    runtime = patch.active()
+    if runtime is None:
+        raise KeyError(circuit)
+    runtime.circuits.force(circuit, None if state is None else State(state))
 
 
 def _put_in_force(settings: Settings, *, redirect_defaults: bool) -> None:

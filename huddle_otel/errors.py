@@ -6,8 +6,15 @@
     ├── ConfigurationError (also ValueError)     a setting is not permitted; names field, value, permitted
     │   └── MissingKeyError                      no Huddle01 key where one is needed
     └── openai.APIError
+        ├── MalformedResponseError (also ValueError)   an answer, or a chunk of one, is not JSON
         └── openai.APIConnectionError
+            ├── CircuitOpenError                 refused: the circuit is open
+            ├── BulkheadFullError                refused: too many calls under way
+            ├── RateLimitedError                 refused: the limit is used up and renewed too late for this call
+            ├── StreamTruncatedError             a stream ended without saying so
             └── openai.APITimeoutError
+                ├── FirstTokenTimeout            no content in time
+                ├── StallTimeout                 content stopped coming
                 └── DeadlineExceeded             the call's total time is used up
 """
 
@@ -57,16 +64,104 @@ class MissingKeyError(ConfigurationError):
         self.field, self.value, self.permitted = "HUDDLE_API_KEY", None, "a Huddle01 key"
 
 
-class DeadlineExceeded(openai.APITimeoutError):
+class MalformedResponseError(openai.APIError, ValueError):
+    """An answer, or a chunk of a stream, is not JSON. The bare client raises a `json.JSONDecodeError`, a `ValueError`."""
+
+    def __init__(self, *, request: Any, detail: str) -> None:
+        """Say what could not be read."""
+        super().__init__(f"The upstream sent something that is not JSON: {detail}", request=request, body=None)
+
+
+class CircuitOpenError(openai.APIConnectionError):
+    """Refused without a request: calls like this one have been failing, and their circuit is open.
+
+    Attributes:
+        circuit: `host/model/operation`.
+        retry_in: Seconds until a probe may be let through; infinity when forced open by hand.
+        last_cause: `error.type` of the last failure counted, None if there was none.
+    """
+
+    def __init__(self, *, request: Any, circuit: str, retry_in: float, last_cause: str | None) -> None:
+        """Say which circuit, for how long, and why."""
+        self.circuit, self.retry_in, self.last_cause = circuit, retry_in, last_cause
+        why = f", last failure: {last_cause}" if last_cause else ""
+        super().__init__(message=f"Circuit {circuit} is open; next probe in {retry_in:.1f} s{why}.", request=request)
+
+
+class BulkheadFullError(openai.APIConnectionError):
+    """Refused without a request: as many calls as permitted are under way, and none ended in time.
+
+    Attributes:
+        circuit: `host/model/operation`.
+        limit: Calls permitted at once.
+    """
+
+    def __init__(self, *, request: Any, circuit: str, limit: int) -> None:
+        """Say which circuit and its limit."""
+        self.circuit, self.limit = circuit, limit
+        super().__init__(message=f"{limit} calls of {circuit} are under way; no place became free.", request=request)
+
+
+class RateLimitedError(openai.APIConnectionError):
+    """Refused without a request: an answer said that nothing is left of the limit. After a 429, that 429 is raised instead.
+
+    Attributes:
+        circuit: `host/model/operation`.
+        retry_in: Seconds until the limit is renewed.
+    """
+
+    def __init__(self, *, request: Any, circuit: str, retry_in: float) -> None:
+        """Say which circuit and for how long."""
+        self.circuit, self.retry_in = circuit, retry_in
+        super().__init__(message=f"The rate limit of {circuit} is used up for {retry_in:.1f} s.", request=request)
+
+
+class StreamTruncatedError(openai.APIConnectionError):
+    """A stream ended tidily, but without `finish_reason` and without `[DONE]`: the answer is not whole."""
+
+    def __init__(self, *, request: Any) -> None:
+        """Keep the request."""
+        super().__init__(message="The stream ended without saying that it was complete.", request=request)
+
+
+class _ClockError(openai.APITimeoutError):
+    """One of the call's clocks ran out."""
+
+    text = ""
+
+    def __init__(self, *, request: Any, limit: float) -> None:
+        """Keep the request, as every `openai.APITimeoutError` does, and the limit, s."""
+        super().__init__(request=request)
+        self.limit = limit
+        self.message = self.text.format(limit=limit)
+        self.args = (self.message,)
+
+
+class FirstTokenTimeout(_ClockError):  # noqa: N818 - the field's name for it
+    """No content within `TimeoutPolicy.first_token`.
+
+    Attributes:
+        limit: The limit that was in force, s.
+    """
+
+    text = "No content within {limit:g} s."
+
+
+class StallTimeout(_ClockError):  # noqa: N818 - the field's name for it
+    """No further content within `TimeoutPolicy.stall`.
+
+    Attributes:
+        limit: The limit that was in force, s.
+    """
+
+    text = "No further content within {limit:g} s."
+
+
+class DeadlineExceeded(_ClockError):  # noqa: N818 - the field's name for it, as in gRPC
     """The total time of the call (`TimeoutPolicy.total`, or the app's own timeout) is used up.
 
     Attributes:
         limit: The total that was in force, s.
     """
 
-    def __init__(self, *, request: Any, limit: float) -> None:
-        """Keep the request, as every `openai.APITimeoutError` does, and the limit."""
-        super().__init__(request=request)
-        self.limit = limit
-        self.message = f"Call exceeded its total time of {limit:g} s."
-        self.args = (self.message,)
+    text = "Call exceeded its total time of {limit:g} s."

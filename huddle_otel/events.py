@@ -58,6 +58,8 @@ class Fault(StrEnum):
     """The stream ended without `finish_reason` and without `[DONE]`."""
     MALFORMED = "malformed"
     """A 200 whose body, or a stream one of whose chunks, is not JSON."""
+    REJECTED = "rejected"
+    """Refused by a policy of ours; nothing was sent."""
     APP = "app"
     """Raised on the app's side of the line: a hook, a validator, an unusable argument."""
 
@@ -110,13 +112,35 @@ class Finished:
     """Seconds spent waiting between attempts."""
     causes: tuple[str, ...]
     """`error_type` of each attempt that was retried."""
+    fell_back_from: str
+    """The model first asked, when another answered in its place; else empty."""
     last_result: str
     """Result of the last attempt where no `AttemptFailed` told it (`ok`, `abandoned`, …); empty where one did."""
     double_billing: bool
     """An ambiguous failure was retried: two answers may be billed."""
 
 
-Event = AttemptFailed | Finished
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FellBack:
+    """The call goes on with another model."""
+
+    before: str
+    after: str
+    why: str
+    """`error_type` of what ended the attempts with the model before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitChanged:
+    """A circuit changed its state."""
+
+    circuit: str
+    """`host/model/operation`."""
+    before: str
+    after: str
+
+
+Event = AttemptFailed | FellBack | Finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,11 +76,20 @@ class TimeoutPolicy:
     """Between two content events of a stream."""
     total: float = 600.0
     """The whole call: all attempts, all waits, and the stream to its end."""
+    per_model: Mapping[str, TimeoutPolicy] = field(default_factory=dict[str, "TimeoutPolicy"])
+    """Model -> its own clocks; reasoning models think long before their first token."""
 
     def __post_init__(self) -> None:
         """Validate."""
-        for each in fields(self):
-            _check(self, each.name, low=0, high=_DAY, above=True)
+        for name in ("connect", "first_token", "stall", "total"):
+            _check(self, name, low=0, high=_DAY, above=True)
+        for model, policy in cast("Mapping[Any, Any]", self.per_model).items():
+            if not isinstance(policy, TimeoutPolicy) or policy.per_model:
+                raise ConfigurationError(
+                    field=f"TimeoutPolicy.per_model[{model!r}]",
+                    value=policy,
+                    permitted="a TimeoutPolicy without a per_model of its own",
+                )
         for name in ("connect", "first_token", "stall"):
             if getattr(self, name) > self.total:
                 raise ConfigurationError(
@@ -88,6 +97,11 @@ class TimeoutPolicy:
                     value=getattr(self, name),
                     permitted=f"at most TimeoutPolicy.total ({self.total:g})",
                 )
+
+
+    def of(self, model: str) -> TimeoutPolicy:
+        """Return the clocks of a model."""
+        return self.per_model.get(model, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +122,8 @@ class RetryPolicy:
     """Retries per call after a failure that may already have been billed (read timeouts, 500, 502, 504, …)."""
     gateway_retries: int | None = 0
     """Retries the gateway may add below ours (`x-litellm-num-retries`); None leaves its own default in force."""
+    budget: RetryBudgetPolicy | None = field(default_factory=lambda: RetryBudgetPolicy())
+    """What retries may add to a circuit's load; None: no bound but `max_attempts`."""
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -117,6 +133,7 @@ class RetryPolicy:
         _check_int(self, "max_ambiguous", low=0, high=20)
         if self.gateway_retries is not None:
             _check_int(self, "gateway_retries", low=0, high=20)
+        _check_policy(self, "budget", RetryBudgetPolicy)
         if self.cap < self.base:
             raise ConfigurationError(
                 field="RetryPolicy.cap", value=self.cap, permitted=f"at least RetryPolicy.base ({self.base:g})"
@@ -143,6 +160,57 @@ class RetryBudgetPolicy:
         _check(self, "per_success", low=0, high=1)
         _check(self, "capacity", low=1, high=1e6)
         _check(self, "ambiguous_cost", low=1, high=100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkheadPolicy:
+    """How many calls of a circuit may be under way at once.
+
+    Raises:
+        ConfigurationError: A value is out of its range, or `min_in_flight` is above `max_in_flight`.
+    """
+
+    max_in_flight: int = 100
+    """Attempts under way at most; with `adaptive`, the most the limit grows to."""
+    max_wait: float = 1.0
+    """Seconds a call waits for a place before it is refused."""
+    adaptive: bool = False
+    """Find the limit: up by one per limit's worth of successes, down by `decrease` on 429, 503 and timeouts (AIMD)."""
+    min_in_flight: int = 4
+    """The adaptive limit never falls below."""
+    decrease: float = 0.7
+    """Factor on overload."""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        _check_int(self, "max_in_flight", low=1, high=100_000)
+        _check(self, "max_wait", low=0, high=3600)
+        _check_int(self, "min_in_flight", low=1, high=100_000)
+        _check(self, "decrease", low=0, high=1, above=True)
+        if self.adaptive and self.min_in_flight > self.max_in_flight:
+            raise ConfigurationError(
+                field="BulkheadPolicy.min_in_flight",
+                value=self.min_in_flight,
+                permitted=f"at most BulkheadPolicy.max_in_flight ({self.max_in_flight})",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimitPolicy:
+    """What a 429 that says when to come back does to the calls after it: they wait for that moment, in order.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    max_wait: float = 60.0
+    """Seconds a call waits at most; one that would wait longer, or past its deadline, fails at once with the 429."""
+    from_remaining: bool = True
+    """Also pause when an answer says that nothing is left of the limit and when it is renewed."""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        _check(self, "max_wait", low=0, high=3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +301,16 @@ class Settings:
     """None: only the app's own timeouts."""
     retry: RetryPolicy | None = field(default_factory=RetryPolicy)
     """None: one attempt per call."""
+    breaker: BreakerPolicy | None = field(default_factory=BreakerPolicy)
+    """None: no circuit ever opens."""
+    bulkhead: BulkheadPolicy | None = field(default_factory=BulkheadPolicy)
+    """None: no bound on calls under way."""
+    rate_limit: RateLimitPolicy | None = field(default_factory=RateLimitPolicy)
+    """None: a 429 concerns only the call that got it."""
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Model -> models to try in its place, in order, when its circuit is open or its attempts are spent."""
+    truncated_stream: str = "raise"
+    """`raise` a `StreamTruncatedError` when a stream ends without saying so, or only `record` it."""
     prices: PriceOverride | None = None
     """The user's own prices; they win over the catalogue and lose to what the gateway reports."""
     provider_name: str = "huddle01"
@@ -249,8 +327,13 @@ class Settings:
     def __post_init__(self) -> None:
         """Validate."""
         _check_url("base_url", self.base_url)
-        _check_type(self, "timeout", TimeoutPolicy)
-        _check_type(self, "retry", RetryPolicy)
+        for policy, kind in _POLICIES.items():
+            _check_policy(self, policy, kind)
+        _check_fallbacks(self.fallbacks)
+        if self.truncated_stream not in {"raise", "record"}:
+            raise ConfigurationError(
+                field="truncated_stream", value=self.truncated_stream, permitted="'raise' or 'record'"
+            )
         name: Any = self.provider_name  # a user's value, whatever its annotation says
         if not name or not isinstance(name, str):
             raise ConfigurationError(field="provider_name", value=self.provider_name, permitted="a non-empty text")
@@ -291,10 +374,32 @@ class Settings:
             raise error.named_after(sources) from None
 
 
-def _check_type(settings: Settings, name: str, kind: type) -> None:
-    value = getattr(settings, name)
+_POLICIES: Final[Mapping[str, type]] = {
+    "timeout": TimeoutPolicy,
+    "retry": RetryPolicy,
+    "breaker": BreakerPolicy,
+    "bulkhead": BulkheadPolicy,
+    "rate_limit": RateLimitPolicy,
+}
+
+
+def _check_policy(owner: object, name: str, kind: type) -> None:
+    value = getattr(owner, name)
     if value is not None and not isinstance(value, kind):
         raise ConfigurationError(field=name, value=value, permitted=f"a {kind.__name__}, or None to turn it off")
+
+
+def _check_fallbacks(given: Any) -> None:
+    permitted = "a mapping of model names to tuples of other model names, without loops"
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(field="fallbacks", value=given, permitted=permitted)
+    fallbacks = cast("Mapping[Any, Any]", given)
+    for model, others in fallbacks.items():
+        named = isinstance(others, tuple | list) and all(isinstance(each, str) and each for each in cast("Any", others))
+        # a call goes through one model's list only, yet two models that name each other are a slip of the pen
+        looped = named and (model in others or any(model in fallbacks.get(other, ()) for other in others))
+        if not isinstance(model, str) or not named or looped or len(set(others)) < len(others):
+            raise ConfigurationError(field=f"fallbacks[{model!r}]", value=others, permitted=permitted)
 
 
 def is_loopback(host: str) -> bool:
@@ -371,12 +476,12 @@ def _policy_reader(kind: type) -> _Reader:
         given: dict[str, Any] = {}
         variables: dict[str, str] = {}
         for each in fields(kind):
+            if "Policy" in str(each.type):
+                continue  # a part that only code can say
             variable = f"{switch}_{each.name.upper()}"
             text = environ.get(variable, "").strip()
             if text:
-                given[each.name] = _number(
-                    variable, text, whole="int" in str(each.type), optional="None" in str(each.type)
-                )
+                given[each.name] = _read_field(variable, text, str(each.type))
                 variables[f"{kind.__name__}.{each.name}"] = variable
         if given:
             try:
@@ -386,6 +491,15 @@ def _policy_reader(kind: type) -> _Reader:
             sources[name] = ", ".join(variables.values())
 
     return read
+
+
+def _read_field(variable: str, text: str, kind: str) -> Any:
+    """Read a policy's field of the annotated kind."""
+    if kind == "bool":
+        if text.lower() not in {"true", "false", "1", "0", "on", "off"}:
+            raise ConfigurationError(field=variable, value=text, permitted="true or false")
+        return text.lower() in {"true", "1", "on"}
+    return _number(variable, text, whole="int" in kind, optional="None" in kind)
 
 
 def _number(variable: str, text: str, *, whole: bool, optional: bool) -> float | int | None:
@@ -405,6 +519,6 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "hosts": _read_text,
     "provider_name": _read_text,
     "tag_metrics": _read_text,
-    "timeout": _policy_reader(TimeoutPolicy),
-    "retry": _policy_reader(RetryPolicy),
+    "truncated_stream": _read_text,
+    **{name: _policy_reader(kind) for name, kind in _POLICIES.items()},
 }

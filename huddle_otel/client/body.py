@@ -5,20 +5,36 @@ A `Body` belongs to one response and hangs on its `extensions`, so that a stream
 
 * the app reads it to the end, or reading raises            -> `watch` (typed streams), `_tap` (raw bytes)
 * the app closes the response, by whichever of its ways     -> the hooked `close` / `aclose`
-* nobody holds it any more                                  -> a finaliser, by way of `reaper`
+* nobody holds it any more                                  -> a finaliser, by way of `keeper`
+
+Its clocks run on content, so pings and empty chunks do not reset them, and only while the app waits for a read. When one runs out, the
+keeper shuts the socket down; the read that waits on it then fails, in whatever thread or task, and the error is given its name here.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import math
+import socket
 import threading
 import types
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
-from huddle_otel.client import reaper
+from huddle_otel.client import keeper
+from huddle_otel.client.clock import clock
 from huddle_otel.client.reading import StreamFold
 from huddle_otel.client.sse import Tap
+from huddle_otel.errors import (
+    DeadlineExceeded,
+    FirstTokenTimeout,
+    MalformedResponseError,
+    StallTimeout,
+    StreamTruncatedError,
+)
 from huddle_otel.events import Outcome
 
 EXTENSION: Final = "huddle_otel"
@@ -26,22 +42,63 @@ EXTENSION: Final = "huddle_otel"
 Settle = Callable[[Outcome, Exception | None], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The limits of one body, s; infinity for none."""
+
+    sent: float = 0.0
+    """When the attempt was sent."""
+    first_token: float = math.inf
+    stall: float = math.inf
+    started: float = 0.0
+    """When the call began."""
+    total: float = math.inf
+
+    @property
+    def running(self) -> bool:
+        """Whether there is anything to watch."""
+        return min(self.first_token, self.stall, self.total) < math.inf
+
+
 class Body:
     """One open response body."""
 
-    __slots__ = ("__weakref__", "_once", "_reading", "_response", "_settle", "_taken", "fold")
+    __slots__ = (
+        "__weakref__",
+        "_clocks",
+        "_expired",
+        "_once",
+        "_raises",
+        "_reading",
+        "_response",
+        "_settle",
+        "_taken",
+        "fold",
+    )
 
-    def __init__(self, response: Any, fold: StreamFold, settle: Settle) -> None:
-        """Watch `response`; call `settle` once with the outcome and the error the app was given, if any."""
+    def __init__(self, response: Any, fold: StreamFold, settle: Settle, clocks: Clocks, *, raises: bool) -> None:
+        """Watch `response`.
+
+        Args:
+            response: The response, open.
+            fold: Takes the chunks in.
+            settle: Called once, with the outcome and the error the app was given, if any.
+            clocks: When it has taken too long.
+            raises: A typed stream that ends without saying so raises a `StreamTruncatedError`.
+        """
         self.fold = fold
+        self._clocks = clocks
+        self._expired: type[DeadlineExceeded | FirstTokenTimeout | StallTimeout] | None = None
+        self._raises = raises
         self._settle = settle
         self._once = threading.Lock()  # taken by the first to notice the end, never released
-        self._reading = False
+        self._reading = 0.0  # since when the app waits for a read; 0: it does not
         self._taken = False
         self._response = weakref.ref(response)
         response.extensions[EXTENSION] = self
         self._hook_close(response)
-        weakref.finalize(response, reaper.put, self.dropped).atexit = False
+        weakref.finalize(response, keeper.put, self.dropped).atexit = False
+        keeper.watch(self, self._due(clock()))
 
     def _hook_close(self, response: Any) -> None:
         """Notice `response.close()`. The hook holds the response weakly, or dropping it would take a collection."""
@@ -79,6 +136,59 @@ class Body:
     def _read_out(self) -> None:
         self.end(Outcome.OK if self.fold.complete else Outcome.TRUNCATED)
 
+    def _read_out_stream(self) -> None:
+        """As `_read_out`, for typed streams, which raise.
+
+        Raises:
+            StreamTruncatedError: The stream did not say that it was complete.
+        """
+        if self.fold.complete or not self._raises:
+            self._read_out()
+            return
+        error = StreamTruncatedError(request=self._request())
+        self.end(Outcome.TRUNCATED, error)
+        raise error
+
+    def _request(self) -> Any:
+        response = self._response()
+        return response.request if response is not None else None
+
+    # --- clocks ------------------------------------------------------------------------------------------------------
+
+    def _due(self, now: float) -> float:
+        """Return when the first of the clocks may run out."""
+        clocks = self._clocks
+        if not self.fold.chunks:
+            content = clocks.sent + clocks.first_token
+        else:
+            content = max(self.fold.last, self._reading or now) + clocks.stall
+        return min(content, clocks.started + clocks.total)
+
+    def look(self, now: float) -> float | None:
+        """Cut the connection if a clock has run out; returns when to look again."""
+        if self._once.locked() or not self._clocks.running:
+            return None
+        due = self._due(now)
+        if now < due:
+            return due
+        clocks = self._clocks
+        if due >= clocks.started + clocks.total:
+            self._expired = DeadlineExceeded
+        else:
+            self._expired = StallTimeout if self.fold.chunks else FirstTokenTimeout
+        _cut(self._response())
+        return None
+
+    def named(self, error: Exception) -> Exception:
+        """Return a reading error under its right name, or as it is."""
+        if self._expired is not None:
+            clocks = self._clocks
+            limits = {FirstTokenTimeout: clocks.first_token, StallTimeout: clocks.stall, DeadlineExceeded: clocks.total}
+            return self._expired(request=self._request(), limit=limits[self._expired])
+        if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+            return MalformedResponseError(request=self._request(), detail=type(error).__name__)
+        return error
+
     # --- typed streams -----------------------------------------------------------------------------------------------
 
     def watch(self, chunks: Iterator[Any]) -> Iterator[Any]:
@@ -86,18 +196,24 @@ class Body:
         self._taken = True
         see = self.fold.see
         while True:
-            self._reading = True
+            self._reading = clock()
             try:
                 chunk = next(chunks)
                 shown = see(chunk)
             except StopIteration:
-                self._read_out()
+                self._read_out_stream()
                 return
-            except BaseException as error:
-                self._broke(error)
+            except Exception as error:
+                raised = self.named(error)
+                self.end(Outcome.ERROR, raised)
+                if raised is error:
+                    raise
+                raise raised from error
+            except BaseException:
+                self.end(Outcome.CANCELLED)
                 raise
             finally:
-                self._reading = False
+                self._reading = 0.0
             if shown:
                 yield chunk
 
@@ -106,24 +222,30 @@ class Body:
         self._taken = True
         see = self.fold.see
         while True:
-            self._reading = True
+            self._reading = clock()
             try:
                 chunk = await anext(chunks)
                 shown = see(chunk)
             except StopAsyncIteration:
-                self._read_out()
+                self._read_out_stream()
                 return
-            except BaseException as error:
-                self._broke(error)
+            except Exception as error:
+                raised = self.named(error)
+                self.end(Outcome.ERROR, raised)
+                if raised is error:
+                    raise
+                raise raised from error
+            except BaseException:
+                self.end(Outcome.CANCELLED)
                 raise
             finally:
-                self._reading = False
+                self._reading = 0.0
             if shown:
                 yield chunk
 
     def _broke(self, error: BaseException) -> None:
         if isinstance(error, Exception):
-            self.end(Outcome.ERROR, error)
+            self.end(Outcome.ERROR, self.named(error))
         else:
             self.end(Outcome.CANCELLED)
 
@@ -149,7 +271,7 @@ class Body:
 
     def _tap(self, source: Iterator[bytes], tap: Tap) -> Iterator[bytes]:
         while True:
-            self._reading = True
+            self._reading = clock()
             try:
                 piece = next(source)
             except StopIteration:
@@ -158,7 +280,7 @@ class Body:
                 self._broke(error)
                 raise
             finally:
-                self._reading = False
+                self._reading = 0.0
             if shown := tap.feed(piece):
                 yield shown
         rest = tap.finish()
@@ -168,7 +290,7 @@ class Body:
 
     async def _atap(self, source: AsyncIterator[bytes], tap: Tap) -> AsyncIterator[bytes]:
         while True:
-            self._reading = True
+            self._reading = clock()
             try:
                 piece = await anext(source)
             except StopAsyncIteration:
@@ -177,13 +299,29 @@ class Body:
                 self._broke(error)
                 raise
             finally:
-                self._reading = False
+                self._reading = 0.0
             if shown := tap.feed(piece):
                 yield shown
         rest = tap.finish()
         self._read_out()
         if rest:
             yield rest
+
+
+def _cut(response: Any) -> None:
+    """Shut a response's connection down, so that whoever waits for a read on it is woken with an error.
+
+    Not where other requests share it (HTTP/2), and not where the transport does not show its socket (aiohttp): there, the read timeout is
+    what ends the wait.
+    """
+    stream = response.extensions.get("network_stream") if response is not None else None
+    if stream is None or response.http_version == "HTTP/2":
+        return
+    with contextlib.suppress(Exception):  # closed meanwhile: then nobody waits
+        sock = stream.get_extra_info("socket")
+        # SSLSocket.shutdown would also take the TLS layer away under the reader
+        shutdown = socket.socket.shutdown if isinstance(sock, socket.socket) else type(sock).shutdown
+        shutdown(sock, socket.SHUT_RDWR)
 
 
 # --- the subclass the app's stream is made of -----------------------------------------------------------------------

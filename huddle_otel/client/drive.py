@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 import anyio
+import sniffio
 
-from huddle_otel.client.exchange import Exchange, clock, current
-from huddle_otel.policy.call import Emit, Opened, Reply, Send, Sleep, Woken
+from huddle_otel.client.circuits import Ticket
+from huddle_otel.client.clock import clock
+from huddle_otel.client.exchange import Exchange, current
+from huddle_otel.policy.call import Admit, Await, Emit, Opened, Record, Reply, Send, Sleep, Withdraw, Woken
 from huddle_otel.telemetry.recorder import attach, detach
 
 Raised = BaseException | None
@@ -29,10 +35,22 @@ def drive(exchange: Exchange, request: Callable[..., Any], cast_to: Any, stream_
         while True:
             effect = programme.send(reply)
             reply = None
-            if isinstance(effect, Send):
+            if isinstance(effect, Admit):
+                reply = exchange.admit(effect)
+            elif isinstance(effect, Send):
                 reply, result, error = _send(exchange, effect, request, cast_to, stream_cls)
+            elif isinstance(effect, Record):
+                exchange.record(effect)
             elif isinstance(effect, Emit):
                 exchange.emit(effect.event)
+            elif isinstance(effect, Withdraw):
+                reply = exchange.withdraw(effect)
+            elif isinstance(effect, Await):
+                try:
+                    _await(exchange.ticket, effect.seconds)
+                    reply = exchange.place()
+                except BaseException as interrupt:  # noqa: BLE001 - raised again below, when the call is accounted for
+                    reply, error = exchange.interrupted(), interrupt
             elif isinstance(effect, Sleep):
                 try:
                     time.sleep(effect.seconds)
@@ -44,6 +62,9 @@ def drive(exchange: Exchange, request: Callable[..., Any], cast_to: Any, stream_
                 return result
     except StopIteration:
         pass
+    finally:
+        exchange.close()
+    error = exchange.error(error)
     if error is not None:
         raise error
     return result
@@ -58,13 +79,14 @@ def _send(
             try:
                 result = request(
                     cast_to,
-                    exchange.options(effect.number, effect.remaining),
+                    exchange.options(effect),
                     stream=exchange.request.stream,
                     stream_cls=exchange.stream_cls(stream_cls),
                 )
                 reply = exchange.answered(result)
                 if isinstance(reply, Opened) and hasattr(result, "_iterator"):
                     _prime(exchange, result)
+                    reply = exchange.primed()
             except Exception as error:  # noqa: BLE001 - the programme decides what becomes of it
                 if not exchange.refused_usage(error):
                     named = exchange.named(error)
@@ -89,6 +111,35 @@ def _prime(exchange: Exchange, stream: Any) -> None:
     stream._iterator = itertools.chain(held, stream._iterator)
 
 
+def _await(ticket: Ticket | None, seconds: float) -> None:
+    """Wait for a place in the bulkhead."""
+    if ticket is not None:
+        with contextlib.suppress(FutureTimeoutError):
+            ticket.result(seconds)
+
+
+async def _aawait(ticket: Ticket | None, seconds: float) -> None:
+    """As `_await`, without holding the event loop up."""
+    if ticket is None:
+        return
+    free = anyio.Event()
+    wake = _waker(free)
+    ticket.add_done_callback(lambda _: wake())
+    with anyio.move_on_after(seconds):
+        await free.wait()
+
+
+def _waker(event: anyio.Event) -> Callable[[], object]:
+    """Return a function that sets an event of this event loop from any thread."""
+    if sniffio.current_async_library() == "trio":
+        import trio  # noqa: PLC0415 - there, since we run under it
+
+        token = trio.lowlevel.current_trio_token()
+        return lambda: token.run_sync_soon(event.set)
+    loop = asyncio.get_running_loop()
+    return lambda: loop.call_soon_threadsafe(event.set)
+
+
 async def adrive(exchange: Exchange, request: Callable[..., Awaitable[Any]], cast_to: Any, stream_cls: Any) -> Any:
     """Run a call through the async client's own `request`. The twin of `drive`, under asyncio or trio.
 
@@ -102,10 +153,22 @@ async def adrive(exchange: Exchange, request: Callable[..., Awaitable[Any]], cas
         while True:
             effect = programme.send(reply)
             reply = None
-            if isinstance(effect, Send):
+            if isinstance(effect, Admit):
+                reply = exchange.admit(effect)
+            elif isinstance(effect, Send):
                 reply, result, error = await _asend(exchange, effect, request, cast_to, stream_cls)
+            elif isinstance(effect, Record):
+                exchange.record(effect)
             elif isinstance(effect, Emit):
                 exchange.emit(effect.event)
+            elif isinstance(effect, Withdraw):
+                reply = exchange.withdraw(effect)
+            elif isinstance(effect, Await):
+                try:
+                    await _aawait(exchange.ticket, effect.seconds)
+                    reply = exchange.place()
+                except BaseException as interrupt:  # noqa: BLE001 - raised again below, when the call is accounted for
+                    reply, error = exchange.interrupted(), interrupt
             elif isinstance(effect, Sleep):
                 try:
                     await anyio.sleep(effect.seconds)
@@ -117,6 +180,9 @@ async def adrive(exchange: Exchange, request: Callable[..., Awaitable[Any]], cas
                 return result
     except StopIteration:
         pass
+    finally:
+        exchange.close()
+    error = exchange.error(error)
     if error is not None:
         raise error
     return result
@@ -129,18 +195,20 @@ async def _asend(
     try:
         while True:
             try:
-                with anyio.move_on_after(effect.remaining) as scope:
+                options = exchange.options(effect)
+                with anyio.move_on_after(exchange.patience) as scope:
                     result = await request(
                         cast_to,
-                        exchange.options(effect.number, effect.remaining),
+                        options,
                         stream=exchange.request.stream,
                         stream_cls=exchange.stream_cls(stream_cls),
                     )
                     reply = exchange.answered(result)
                     if isinstance(reply, Opened) and hasattr(result, "_iterator"):
                         await _aprime(exchange, result)
+                        reply = exchange.primed()
                 if scope.cancelled_caught:
-                    late = exchange.deadline_exceeded()
+                    late = exchange.late() or TimeoutError()
                     return exchange.failed(late), None, late
             except Exception as error:  # noqa: BLE001 - the programme decides what becomes of it
                 if not exchange.refused_usage(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import random
 import threading
 import time
@@ -11,14 +12,36 @@ from typing import TYPE_CHECKING, Any, Final
 
 import openai
 
-from huddle_otel.client import reaper
-from huddle_otel.client.body import Body, watched
-from huddle_otel.client.failures import failure_of, refuses_stream_options
+from huddle_otel.client.body import Body, Clocks, watched
+from huddle_otel.client.circuits import Key, Pass, Ticket
+from huddle_otel.client.clock import clock
+from huddle_otel.client.failures import failure_of, refuses_stream_options, renewal_of
 from huddle_otel.client.reading import StreamFold, headers_of, price, read_object, read_raw
 from huddle_otel.client.request import RAW_HEADER, Attempts, asks_usage, describe, max_retries
-from huddle_otel.errors import DeadlineExceeded
-from huddle_otel.events import AttemptFailed, Event, Finished, Outcome
-from huddle_otel.policy.call import Answered, Emit, Ended, Failed, Interrupted, Opened, Reply, call
+from huddle_otel.errors import (
+    BulkheadFullError,
+    CircuitOpenError,
+    DeadlineExceeded,
+    FirstTokenTimeout,
+    MalformedResponseError,
+    RateLimitedError,
+)
+from huddle_otel.events import AttemptFailed, Event, Failure, Finished, Outcome
+from huddle_otel.policy.call import (
+    Admit,
+    Answered,
+    Emit,
+    Ended,
+    Failed,
+    Interrupted,
+    Opened,
+    Paid,
+    Record,
+    Reply,
+    Send,
+    Withdraw,
+    call,
+)
 from huddle_otel.spend import current_tags
 from huddle_otel.telemetry.answer import Answer
 
@@ -26,10 +49,16 @@ if TYPE_CHECKING:
     from huddle_otel.client.runtime import Runtime
     from huddle_otel.client.targets import Target
 
-clock: Final = time.perf_counter
-"""The drivers' clock, s. Monotonic."""
 current: Final[ContextVar[Exchange | None]] = ContextVar("huddle_otel_exchange", default=None)
 """The call whose attempt is being sent; how the client's response handling finds its way back here."""
+
+
+_TICK: Final = 0.005
+"""A socket's timeout may end this much before the clock's, s."""
+_COMPARABLE: Final = frozenset({"chat", "text_completion"})
+"""Operations whose answers from another model mean the same; an embedding's do not."""
+_SAYS_WHEN_COMPLETE: Final = frozenset({"/chat/completions", "/completions", "/responses"})
+"""Streams that say when they are complete."""
 
 
 class Exchange:
@@ -40,12 +69,18 @@ class Exchange:
         "_client",
         "_delivered",
         "_early",
+        "_error",
+        "_key",
+        "_leave",
         "_lock",
         "_number",
         "_raw",
+        "_rejected",
         "_response",
         "_runtime",
+        "_sent",
         "_started",
+        "_timeout",
         "_total",
         "answer",
         "ask_usage",
@@ -65,30 +100,83 @@ class Exchange:
         self._body: Body | None = None
         self._delivered = False
         self._early: tuple[Outcome, Exception | None] | None = None
+        self._error: Exception | None = None
+        self._rejected: Failure | None = None
+        self._key: Key = ("", "", "")
+        self._leave: Pass | None = None
+        self._sent = self._started
         self._lock = threading.Lock()
         headers = options.headers
         self._raw = isinstance(headers, dict) and RAW_HEADER in headers
         self.request = describe(options, target, stream=stream)
-        self.attempts = Attempts(options, client, target, runtime.targets, runtime.settings, stream=stream)
+        settings = runtime.settings
+        self._timeout = settings.timeout.of(self.request.model) if settings.timeout is not None else None
+        self.attempts = Attempts(
+            options, client, target, runtime.targets, settings.retry, self._timeout, stream=stream
+        )
         self._total = self.attempts.total()
         self.ask_usage = asks_usage(options, stream=stream) and runtime.may_ask_usage(self.request)
         self.answer = Answer()
         self.span = runtime.recorder.start(self.request)
+        fallbacks = settings.fallbacks.get(self.request.model, ()) if self.request.operation in _COMPARABLE else ()
         self.programme = call(
-            runtime.settings.retry,
+            (self.request.model, *fallbacks),
+            settings.retry,
+            settings.rate_limit,
             max_retries=max_retries(options, client),
             started=self._started,
             total=self._total,
             draw=random.random,
         )
 
+    # --- leave -------------------------------------------------------------------------------------------------------
+
+    def admit(self, effect: Admit) -> Reply:
+        """Ask the circuit of a model for leave."""
+        self._key = (self.request.host, effect.model, self.request.operation)
+        reply, self._leave = self._runtime.circuits.admit(self._key, past_gate=effect.past_gate)
+        return reply
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """What resolves when a place becomes free."""
+        return self._leave.ticket if self._leave is not None else None
+
+    def place(self) -> Reply:
+        """The wait for a place is over, one way or the other."""
+        assert self._leave is not None
+        reply, self._leave = self._runtime.circuits.place(self._leave)
+        return reply
+
+    def record(self, effect: Record) -> None:
+        """Give the leave back."""
+        if self._leave is not None:
+            circuits, leave = self._runtime.circuits, self._leave
+            if effect.failure is None and self._runtime.watches_limits and (wait := renewal_of(self.answer.headers)):
+                circuits.pause(leave, wait)
+            circuits.record(leave, effect.verdict, effect.failure, slow=effect.slow, error=self._error)
+
+    def withdraw(self, effect: Withdraw) -> Reply:
+        """Pay for a retry."""
+        return Paid(self._leave is None or self._runtime.circuits.withdraw(self._leave, ambiguous=effect.ambiguous))
+
+    def close(self) -> None:
+        """Give back what is still held; for a call that is cut off between two effects."""
+        if self._leave is not None and self._leave.ticket is not None:
+            self._runtime.circuits.give_up(self._leave)
+
     # --- an attempt --------------------------------------------------------------------------------------------------
 
-    def options(self, number: int, remaining: float) -> Any:
+    def options(self, effect: Send) -> Any:
         """Return the request options of an attempt, and forget the one before."""
-        self._number, self._response, self._body, self._early = number, None, None, None
+        self._number, self._response, self._body, self._early = effect.number, None, None, None
+        self._sent = clock()
         self.answer = Answer(tags=current_tags())
-        options = self.attempts.options(number, remaining, ask_usage=self.ask_usage)
+        if effect.probe and self._runtime.probe_timeout is not None and self._timeout is not None:
+            self.attempts.first_token = min(self._timeout.first_token, self._runtime.probe_timeout)
+        options = self.attempts.options(
+            effect.number, effect.remaining, model=effect.model, ask_usage=self.ask_usage
+        )
         self.answer.request_id = self.attempts.call_id
         return options
 
@@ -103,11 +191,40 @@ class Exchange:
         self.answer.answered = True
         if response.is_closed:
             return
-        reaper.ensure_running()
-        fold = StreamFold(self.answer, started=self._started, hide_usage=self.ask_usage)
-        self._body = Body(response, fold, functools.partial(self._ended, self._number))
+        stream = self.request.stream
+        fold = StreamFold(
+            self.answer,
+            started=self._started,
+            hide_usage=self.ask_usage,
+            judged=stream and self.request.path in _SAYS_WHEN_COMPLETE,
+        )
+        raises = self._runtime.settings.truncated_stream == "raise"
+        settle = functools.partial(self._ended, self._number)
+        self._body = Body(response, fold, settle, self._clocks(), raises=raises)
+        if stream and self._timeout is not None:
+            self.attempts.widen(response)
         if self._raw:
-            self._body.tap(events=self.request.stream)
+            self._body.tap(events=stream)
+
+    def _clocks(self) -> Clocks:
+        policy = self._timeout
+        if policy is None or not self.request.stream:
+            return Clocks(started=self._started, total=self._total)
+        return Clocks(
+            sent=self._sent,
+            first_token=self.attempts.first_token,
+            stall=policy.stall,
+            started=self._started,
+            total=self._total,
+        )
+
+    @property
+    def patience(self) -> float:
+        """Seconds an attempt may take before its first content; for the driver that can cancel one."""
+        remaining = self._started + self._total - clock()
+        if not self.request.stream:
+            return remaining
+        return min(remaining, self.attempts.first_token)
 
     @property
     def open_body(self) -> Body | None:
@@ -117,16 +234,22 @@ class Exchange:
     def answered(self, result: Any) -> Reply:
         """Tell the programme of a result: complete, or with a body still to come."""
         if self._body is not None:
-            return Opened()
+            return Opened(slow=False)
         if self._response is not None and self._raw:
             self._runtime.recorder.guard("reading", read_raw, self.answer, self._response)
         else:
             self._runtime.recorder.guard("reading", read_object, self.answer, result)
         return Answered()
 
+    def primed(self) -> Reply:
+        """Tell the programme that a stream's first content is there."""
+        slow_after = self._runtime.slow_after
+        return Opened(slow=slow_after is not None and clock() - self._sent > slow_after)
+
     def failed(self, error: Exception) -> Reply:
         """Tell the programme of an exception."""
-        answered = self._response is not None and self._response.is_closed
+        self._error = error
+        answered = self._response is not None and self._response.is_closed and self._body is None
         if answered:  # e.g. `parse()` refused the content: the tokens are billed all the same
             self._runtime.recorder.guard("reading", read_raw, self.answer, self._response)
         elif isinstance(error, openai.APIStatusError):
@@ -146,34 +269,64 @@ class Exchange:
         return True
 
     def named(self, error: Exception) -> Exception:
-        """Return the error under its right name: a timeout at the end of the total is the deadline's."""
-        if isinstance(error, openai.APITimeoutError) and clock() - self._started >= self._total:
-            return self.deadline_exceeded(error.request)
-        return error
+        """Return the error under its right name, or as it is."""
+        if isinstance(error, json.JSONDecodeError) and self._response is not None:
+            return MalformedResponseError(request=self._response.request, detail="the body")
+        if not isinstance(error, openai.APITimeoutError) or type(error) is not openai.APITimeoutError:
+            return error
+        return self.late(error.request) or error
 
-    def deadline_exceeded(self, request: Any = None) -> DeadlineExceeded:
-        """Return the error of a call that has used up its total time."""
+    def late(self, request: Any = None) -> Exception | None:
+        """Return the error of the clock that has run out on the attempt, if one has."""
+        now = clock()
         if request is None:  # cut off from outside, so the client has made no error that holds one
             request = self._client._client.build_request("POST", self._client._prepare_url(self.request.path))
-        return DeadlineExceeded(request=request, limit=self._total)
+        if now - self._started >= self._total - _TICK:
+            return DeadlineExceeded(request=request, limit=self._total)
+        limit = self.attempts.first_token
+        if self.request.stream and self._timeout is not None and now - self._sent >= limit - _TICK:
+            return FirstTokenTimeout(request=request, limit=limit)
+        return None
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def emit(self, event: Event) -> None:
         """Hand an event to the recorder, with what is known of the answer."""
         runtime = self._runtime
-        if isinstance(event, AttemptFailed):
+        if isinstance(event, Finished):
+            self._finish(event)
+        elif isinstance(event, AttemptFailed):
             runtime.recorder.attempt_failed(self.span, self.request, event)
         else:
-            self._finish(event)
+            runtime.recorder.fell_back(self.span, event)
 
     def _finish(self, event: Finished) -> None:
         runtime, request = self._runtime, self.request
         guard = runtime.recorder.guard
+        self._rejected = event.failure if event.outcome is Outcome.REJECTED else None
         if self._body is not None:
             guard("reading", self._body.fold.settle)
         guard("spend", price, self.answer, requested=request.model, stream=request.stream, table=runtime.prices)
         runtime.recorder.finish(self.span, request, event, self.answer, duration=clock() - self._started)
+
+    def error(self, raised: BaseException | None) -> BaseException | None:
+        """Return what the app is to be told: a policy's refusal, or what the last attempt raised."""
+        return raised if self._rejected is None else self._rejection(self._rejected)
+
+    def _rejection(self, failure: Failure) -> Exception:
+        request = self._client._client.build_request("POST", self._client._prepare_url(self.request.path))
+        circuit = self._runtime.circuits.of(self._key)
+        if failure.error_type == "breaker_open":
+            return CircuitOpenError(
+                request=request, circuit=circuit.name, retry_in=failure.hint or 0.0, last_cause=circuit.last_cause
+            )
+        if failure.error_type == "bulkhead_full":
+            limit = int(circuit.bulkhead.limit) if circuit.bulkhead is not None else 0
+            return BulkheadFullError(request=request, circuit=circuit.name, limit=limit)
+        told = circuit.limited_by
+        if isinstance(told, openai.RateLimitError):  # the real one, made anew: an exception is raised once
+            return openai.RateLimitError(told.message, response=told.response, body=told.body)
+        return RateLimitedError(request=request, circuit=circuit.name, retry_in=failure.hint or 0.0)
 
     def delivered(self) -> None:
         """The app has the stream from here on; if it has ended by now, end the call."""
@@ -201,6 +354,8 @@ class Exchange:
                 effect = self.programme.send(reply)
                 if isinstance(effect, Emit):
                     self.emit(effect.event)
+                elif isinstance(effect, Record):
+                    self.record(effect)
                 reply = None
         except StopIteration:
             pass

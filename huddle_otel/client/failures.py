@@ -11,6 +11,13 @@ from typing import Any, Final
 
 import openai
 
+from huddle_otel.errors import (
+    DeadlineExceeded,
+    FirstTokenTimeout,
+    MalformedResponseError,
+    StallTimeout,
+    StreamTruncatedError,
+)
 from huddle_otel.events import Failure, Fault
 
 _MAX_MESSAGE: Final = 300
@@ -19,6 +26,10 @@ _KEYS: Final = re.compile(r"(?i)\b(?:sk|pk|hud|hudl)[-_][\w\-]{6,}|\bbearer\s+\S
 
 # How a broken attempt shows in `__cause__`: class names, since httpx and httpx2 share them and we import neither.
 _CAUSES: Final[Mapping[str, tuple[Fault, str]]] = {
+    "ReadError": (Fault.DISCONNECT, "disconnect"),
+    "WriteError": (Fault.DISCONNECT, "disconnect"),
+    "CloseError": (Fault.DISCONNECT, "disconnect"),
+    "RemoteProtocolError": (Fault.DISCONNECT, "disconnect"),
     "ConnectError": (Fault.CONNECT, "connect_error"),
     "ConnectTimeout": (Fault.CONNECT, "connect_timeout"),
     "PoolTimeout": (Fault.CONNECT, "pool_timeout"),
@@ -57,7 +68,19 @@ def failure_of(error: Exception, *, wall: float, delivered: bool = False, answer
     )
 
 
+_OURS: Final = (
+    (DeadlineExceeded, Fault.DEADLINE, "deadline_exceeded"),
+    (FirstTokenTimeout, Fault.TIMEOUT, "first_token_timeout"),
+    (StallTimeout, Fault.TIMEOUT, "stall_timeout"),
+    (StreamTruncatedError, Fault.TRUNCATED, "stream_truncated"),
+    (MalformedResponseError, Fault.MALFORMED, "malformed_response"),
+)
+
+
 def _read(error: Exception) -> tuple[Fault, str]:
+    for kind, fault, name in _OURS:
+        if isinstance(error, kind):
+            return fault, name
     if isinstance(error, openai.APIConnectionError):
         cause = error.__cause__
         known = _CAUSES.get(type(cause).__name__)
@@ -70,7 +93,8 @@ def _read(error: Exception) -> tuple[Fault, str]:
         return Fault.MALFORMED, "malformed_response"
     if type(error) is openai.APIError:  # an error frame in a stream has no status
         return Fault.STREAM_ERROR, "stream_error"
-    return Fault.APP, type(error).__qualname__
+    # openai 1.x and 2.x let the HTTP library's own errors out of a stream
+    return _CAUSES.get(type(error).__name__, (Fault.APP, type(error).__qualname__))
 
 
 def _status_failure(error: openai.APIStatusError, *, wall: float, delivered: bool) -> Failure:
@@ -82,16 +106,17 @@ def _status_failure(error: openai.APIStatusError, *, wall: float, delivered: boo
         message=redact(str(error)),
         status=error.status_code,
         kind=_text(_field(error, "type")) or _text(_field(error, "code")),
-        hint=hint_of(headers, wall=wall),
+        hint=hint_of(headers, wall=wall, message=str(error) if error.status_code == _RATE_LIMITED else ""),
         should_retry={"true": True, "false": False}.get(said or ""),
         delivered=delivered,
     )
 
 
-def hint_of(headers: Mapping[str, str], *, wall: float) -> float | None:
+def hint_of(headers: Mapping[str, str], *, wall: float, message: str = "") -> float | None:
     """Return how long the upstream asks to wait, s, or None. Source: RFC 9110 `Retry-After` and its relatives.
 
-    The gateway hands its upstream's hint on as `llm_provider-retry-after`; its own comes first.
+    The gateway hands its upstream's hint on as `llm_provider-retry-after`; its own comes first. Older gateways tell of a cooldown
+    only in the message.
     """
     millis = _number(headers.get("retry-after-ms"))
     if millis is not None:
@@ -105,7 +130,34 @@ def hint_of(headers: Mapping[str, str], *, wall: float) -> float | None:
             seconds = _until(text, wall)
         if seconds is not None:
             return seconds
-    return None
+    told = _COOLDOWN.search(message)
+    return float(told[1]) if told else None
+
+
+def renewal_of(headers: Mapping[str, str]) -> float | None:
+    """Return in how many seconds a limit is renewed of which an answer says that nothing is left, or None.
+
+    Source: `x-ratelimit-remaining-*` and `x-ratelimit-reset-*`, the latter as `20ms`, `6m0s` or plain seconds.
+    """
+    waits = [
+        _duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
+        for kind in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{kind}") == "0"
+    ]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _duration(text: str) -> float | None:
+    if (plain := _number(text)) is not None:
+        return plain
+    parts = _DURATION.findall(text)
+    return sum(float(amount) * _UNITS[unit] for amount, unit in parts) if parts else None
+
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_COOLDOWN: Final = re.compile(r"(?i)(?:try again in|cooldown_time[=:]|retry after)\s*(\d+(?:\.\d+)?)")
+_RATE_LIMITED: Final = 429
 
 
 def _number(text: str | None) -> float | None:

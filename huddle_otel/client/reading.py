@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any, Final
 
+from huddle_otel.client.clock import clock
 from huddle_otel.spend import cost_header, parts_of, spend_of, usage_of
 from huddle_otel.spend.prices import PriceTable
 from huddle_otel.telemetry.answer import Answer
@@ -92,13 +92,23 @@ def price(answer: Answer, *, requested: str, stream: bool, table: PriceTable) ->
 class StreamFold:
     """Folds the chunks of one stream into an answer. About a microsecond per chunk."""
 
-    __slots__ = ("_answer", "_first", "_last", "_reasons", "_started", "chunks", "done", "hide_usage")
+    __slots__ = ("_answer", "_first", "_judged", "_reasons", "_started", "chunks", "done", "hide_usage", "last")
 
-    def __init__(self, answer: Answer, *, started: float, hide_usage: bool) -> None:
-        """Fold into `answer`; `started` is when the call began, by `time.perf_counter`."""
+    def __init__(self, answer: Answer, *, started: float, hide_usage: bool, judged: bool) -> None:
+        """Fold into `answer`.
+
+        Args:
+            answer: Takes the facts.
+            started: When the call began, by `clock()`.
+            hide_usage: Hide the chunk that only tells usage: it is we who asked for it.
+            judged: This kind of stream says when it is complete.
+        """
+        self._judged = judged
         self._answer = answer
         self._started = started
-        self._first = self._last = 0.0
+        self._first = 0.0
+        self.last = 0.0
+        """When the last chunk with content came."""
         self._reasons: dict[int, str] = {}
         self.hide_usage = hide_usage
         self.chunks = 0
@@ -109,7 +119,7 @@ class StreamFold:
     @property
     def complete(self) -> bool:
         """The stream said that it was over, one way or the other."""
-        return self.done or bool(self._reasons)
+        return self.done or bool(self._reasons) or not self._judged
 
     def see(self, chunk: Any) -> bool:
         """Take a chunk in; tell whether the app gets to see it."""
@@ -127,9 +137,9 @@ class StreamFold:
         elif choices is None:
             content = self._see_event(fields)
         if content:
-            self._last = time.perf_counter()
+            self.last = clock()
             if not self.chunks:
-                self._first = self._last
+                self._first = self.last
             self.chunks += 1
         if usage is None:
             return True
@@ -170,4 +180,4 @@ class StreamFold:
         if self.chunks:
             answer.first_chunk = self._first - self._started
             if self.chunks > 1:
-                answer.per_chunk = (self._last - self._first) / (self.chunks - 1)
+                answer.per_chunk = (self.last - self._first) / (self.chunks - 1)

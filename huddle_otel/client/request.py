@@ -14,7 +14,7 @@ from openai._types import NotGiven, Omit
 
 from huddle_otel.client.targets import Target, Targets
 from huddle_otel.events import Request
-from huddle_otel.settings import Settings
+from huddle_otel.settings import RetryPolicy, TimeoutPolicy
 
 RAW_HEADER: Final = "X-Stainless-Raw-Response"
 _OMIT: Final = Omit()
@@ -91,11 +91,13 @@ class Attempts:
         "_idempotency_key",
         "_limits",
         "_own_retry_count",
-        "_settings",
+        "_retry",
         "_stream",
         "_target",
         "_targets",
+        "_timeouts",
         "call_id",
+        "first_token",
     )
 
     def __init__(
@@ -104,16 +106,19 @@ class Attempts:
         client: Any,
         target: Target,
         targets: Targets,
-        settings: Settings,
+        retry: RetryPolicy | None,
+        timeout: TimeoutPolicy | None,
         *,
         stream: bool,
     ) -> None:
         """Read what does not change between attempts."""
+        self._retry = retry
+        self._timeouts = timeout
+        self.first_token = timeout.first_token if timeout is not None else math.inf
         self._stream = stream
         self._given = options
         self._target = target
         self._targets = targets
-        self._settings = settings
         given = options.headers if isinstance(options.headers, dict) else {}
         self._headers = given
         self._own_retry_count = any(name.lower() == "x-stainless-retry-count" for name in given)
@@ -131,12 +136,12 @@ class Attempts:
 
         For a stream the app's timeout means, as in the bare client, the longest silence, not the length.
         """
-        policy = self._settings.timeout
+        policy = self._timeouts
         total = policy.total if policy is not None else math.inf
         return total if self._stream else min(total, self._app_ceiling)
 
-    def options(self, number: int, remaining: float, *, ask_usage: bool) -> FinalRequestOptions:
-        """Return the options of attempt `number`, `remaining` seconds before the call's end.
+    def options(self, number: int, remaining: float, *, model: str, ask_usage: bool) -> FinalRequestOptions:
+        """Return the options of attempt `number` with `model`, `remaining` seconds before the call's end.
 
         The client's own retries are off, since ours is the only loop; the idempotency key is the same for all.
         """
@@ -157,13 +162,16 @@ class Attempts:
             "idempotency_key": self._idempotency_key,
             "timeout": timeout,
         }
+        body = self._given.json_data
+        if isinstance(body, dict) and model != body.get("model") and "model" in body:
+            body = changes["json_data"] = {**body, "model": model}
         if ask_usage:
-            changes["json_data"] = with_usage(self._given.json_data)
+            changes["json_data"] = with_usage(body)
         return self._given.model_copy(update=changes)
 
     def _add_gateway_headers(self, headers: dict[str, Any], timeout: Any) -> None:
         """Tell the gateway how many retries and how much time it has, unless the app told it itself."""
-        policy = self._settings.retry
+        policy = self._retry
         said = {name.lower() for name in self._headers}
         if policy is not None and policy.gateway_retries is not None and "x-litellm-num-retries" not in said:
             headers["x-litellm-num-retries"] = str(policy.gateway_retries)
@@ -178,14 +186,22 @@ class Attempts:
 
     def _timeout(self, remaining: float) -> openai.Timeout | None:
         """Return the socket timeouts of an attempt: the smallest of the app's, the policy's and the time left."""
-        policy = self._settings.timeout
+        policy = self._timeouts
         connect, read, write, pool = self._limits
         if policy is not None:
             connect = _least(connect, policy.connect, remaining)
-            read, write, pool = (_least(each, remaining) for each in (read, write, pool))
+            write, pool = _least(write, remaining), _least(pool, remaining)
+            # up to the headers of a stream, silence is what the first token's clock counts
+            read = _least(read, remaining, self.first_token if self._stream else None)
         if connect is read is write is pool is None:
             return None
         return openai.Timeout(connect=connect, read=read, write=write, pool=pool)
+
+    def widen(self, response: Any) -> None:
+        """Let reads of an open stream take as long as the app itself allows: from here the body's clocks count."""
+        timeouts = response.request.extensions.get("timeout")
+        if isinstance(timeouts, dict) and "read" in timeouts:
+            timeouts["read"] = self._limits[1]
 
 
 def _least(*values: float | None) -> float | None:

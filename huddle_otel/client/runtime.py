@@ -6,6 +6,8 @@ import logging
 from typing import Any, Final
 
 from huddle_otel._version import __version__
+from huddle_otel.client.circuits import Circuits
+from huddle_otel.client.clock import clock
 from huddle_otel.client.exchange import Exchange
 from huddle_otel.client.targets import Targets
 from huddle_otel.errors import ConfigurationError, MissingKeyError
@@ -26,6 +28,12 @@ class Runtime:
         self.settings = settings
         self.targets = Targets(settings, redirect_defaults=redirect_defaults)
         self.recorder = Recorder(settings, __version__)
+        self.circuits = Circuits(settings, clock, self.recorder.circuit_changed)
+        self.recorder.watch(self.circuits.snapshot)
+        breaker, rate_limit = settings.breaker, settings.rate_limit
+        self.slow_after = breaker.slow_after if breaker is not None else None
+        self.probe_timeout = breaker.probe_first_token if breaker is not None else None
+        self.watches_limits = rate_limit is not None and rate_limit.from_remaining
         self.prices = PriceTable.catalogue()
         if settings.prices:
             try:

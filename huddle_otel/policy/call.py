@@ -1,18 +1,20 @@
 """The story of one call, told once, for sync and async alike.
 
-`call()` is a generator. It yields what it needs done (`Send`, `Sleep`, `Emit`, `Deliver`) and is sent what came of
-it. Nothing has happened when it is created, it does nothing itself, and it can be closed at any point.
+`call()` is a generator. It yields what it needs done and is sent what came of it. Nothing has happened when it is
+created, it does nothing itself, and it can be closed at any point.
 
 ::
 
-    ┌► Send ──► Failed ──► Emit(AttemptFailed) ──► Sleep ─┐
-    │             └ no retry ──► Emit(Finished) ──► Raise │
-    └─────────────────────────────────────────────────────┘
-       Send ──► Answered ───────────────────────► Emit(Finished) ──► Return
-       Send ──► Opened ──► Deliver … Ended ─────► Emit(Finished)
-
-Where further policies stand: whatever may refuse a call asks before `Send`, in the order model, spend, rate, place,
-circuit; whatever learns from a call is told where its `Finished` is made.
+    for each model:                                    the requested one, then its fallbacks
+      ┌► Admit ──► Refused ───────────────────────────────────────────────┐
+      │    │ └───► Hold, Queued: wait, ask again                          │
+      │    ▼                                                              │
+      │  Send ──► Answered ──► Record ok ─────────────────────────► finished
+      │    │ └──► Opened ──► Deliver … Ended ──► Record ──────────► finished
+      │    ▼                                                              │
+      │  Failed ──► Record ──► no retry ──────────────────────────────────┤
+      │               └──► Withdraw, Sleep ─┐                             ▼
+      └─────────────────────────────────────┘                another model, or finished
 """
 
 from __future__ import annotations
@@ -20,11 +22,29 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from huddle_otel.events import AttemptFailed, Event, Failure, Finished, Outcome, RetryClass
+from huddle_otel.events import AttemptFailed, Event, Failure, Fault, FellBack, Finished, Outcome, RetryClass
 from huddle_otel.policy import retry
-from huddle_otel.settings import RetryPolicy
+from huddle_otel.policy.breaker import Verdict
+from huddle_otel.policy.verdict import may_fall_back, verdict_of
+from huddle_otel.settings import RateLimitPolicy, RetryPolicy
 
 # --- what the programme asks for ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Admit:
+    """Ask the circuit of the model for leave. Answered by `Admitted`, `Refused`, `Hold` or `Queued`."""
+
+    model: str
+    past_gate: bool
+    """The wait that the gate asked for is over."""
+
+
+@dataclass(slots=True)
+class Await:
+    """Wait for a place in the bulkhead. Answered by `Admitted`, `Refused` or `Interrupted`."""
+
+    seconds: float
 
 
 @dataclass(slots=True)
@@ -35,6 +55,25 @@ class Send:
     """1 for the first."""
     remaining: float
     """Seconds left of the call's total time."""
+    model: str
+    probe: bool
+    """The attempt tests a half-open circuit."""
+
+
+@dataclass(slots=True)
+class Record:
+    """Give the leave back, with what became of the attempt. Answered by None."""
+
+    verdict: Verdict
+    failure: Failure | None
+    slow: bool = False
+
+
+@dataclass(slots=True)
+class Withdraw:
+    """Pay for a retry from the circuit's budget. Answered by `Paid`."""
+
+    ambiguous: bool
 
 
 @dataclass(slots=True)
@@ -56,9 +95,41 @@ class Deliver:
     """Give the open stream to the app. Answered, whenever that is, by `Ended`."""
 
 
-Effect = Send | Sleep | Emit | Deliver
+Effect = Admit | Await | Send | Record | Withdraw | Sleep | Emit | Deliver
 
 # --- what it is told ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Admitted:
+    """Leave to send."""
+
+    now: float
+    probe: bool
+
+
+@dataclass(slots=True)
+class Refused:
+    """No leave; `failure` says which policy refused."""
+
+    now: float
+    failure: Failure
+
+
+@dataclass(slots=True)
+class Hold:
+    """The gate is closed; come back after so many seconds."""
+
+    now: float
+    seconds: float
+
+
+@dataclass(slots=True)
+class Queued:
+    """Every place of the bulkhead is taken; a place in the line is kept."""
+
+    now: float
+    max_wait: float
 
 
 @dataclass(slots=True)
@@ -70,6 +141,8 @@ class Answered:
 class Opened:
     """The attempt brought a stream, and its first content is there."""
 
+    slow: bool
+
 
 @dataclass(slots=True)
 class Failed:
@@ -77,6 +150,13 @@ class Failed:
 
     failure: Failure
     now: float
+
+
+@dataclass(slots=True)
+class Paid:
+    """Whether the budget had enough."""
+
+    enough: bool
 
 
 @dataclass(slots=True)
@@ -99,60 +179,166 @@ class Ended:
     failure: Failure | None
 
 
-Reply = Answered | Opened | Failed | Woken | Interrupted | Ended | None
+Reply = Admitted | Refused | Hold | Queued | Answered | Opened | Failed | Paid | Woken | Interrupted | Ended | None
 Programme = Generator[Effect, Reply, None]
+
+# --- the programme --------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Call:
+    """How far one call has got."""
+
+    policy: RetryPolicy | None
+    rate_limit: RateLimitPolicy | None
+    max_retries: float
+    ends: float
+    """When the total time is used up, s."""
+    draw: Callable[[], float]
+    now: float
+    sent: int = 0
+    ambiguous: int = 0
+    waited: float = 0.0
+    causes: tuple[str, ...] = ()
+    fell_back_from: str = ""
 
 
 def call(
-    policy: RetryPolicy | None, *, max_retries: float, started: float, total: float, draw: Callable[[], float]
+    models: tuple[str, ...],
+    policy: RetryPolicy | None,
+    rate_limit: RateLimitPolicy | None,
+    *,
+    max_retries: float,
+    started: float,
+    total: float,
+    draw: Callable[[], float],
 ) -> Programme:
     """Run one call.
 
     Args:
+        models: The requested model, and those to fall back to.
         policy: When to try again; None is never.
+        rate_limit: How long the 429 gate may hold the call.
         max_retries: The app's own bound on retries; infinity for none.
         started: The clock when the call began, s.
         total: Seconds the call may take in all; infinity for no bound.
         draw: Random numbers from 0 up to 1.
     """
-    now = started
-    number = ambiguous = 0
-    waited = 0.0
-    causes: tuple[str, ...] = ()
+    state = _Call(policy, rate_limit, max_retries, started + total, draw, started)
+    reply: Reply = None
+    for index, model in enumerate(models):
+        reply = yield from _attempts(state, model)
+        if not isinstance(reply, Failed | Refused) or index + 1 == len(models):
+            break
+        refused_by_us = isinstance(reply, Refused)
+        if not refused_by_us and not may_fall_back(reply.failure):
+            break
+        if not refused_by_us:  # what failed before was, perhaps, worked on and billed
+            state.ambiguous += retry.classify(reply.failure) is RetryClass.AMBIGUOUS
+        state.fell_back_from = models[0]
+        yield Emit(FellBack(before=model, after=models[index + 1], why=reply.failure.error_type))
+    yield Emit(_finished(state, reply))
+
+
+def _attempts(state: _Call, model: str) -> Generator[Effect, Reply, Reply]:
+    """Make the attempts with one model; returns what the last of them came to."""
+    failed: Failed | None = None
+    attempt = 0
     while True:
-        number += 1
-        reply = yield Send(number, started + total - now)
+        admission = yield from _admission(state, model)
+        if not isinstance(admission, Admitted):
+            # a retry that finds the circuit closed to it tells of what failed, not of the circuit
+            return failed if failed is not None and isinstance(admission, Refused) else admission
+        state.now = admission.now
+        attempt += 1
+        state.sent += 1
+        reply = yield Send(state.sent, state.ends - state.now, model, admission.probe)
         if isinstance(reply, Opened):
-            reply = yield Deliver()
-            if isinstance(reply, Ended) and reply.failure is not None:
-                yield Emit(_attempt(number, reply.failure, None))
-            break
+            return (yield from _delivered(state, slow=reply.slow))
         if not isinstance(reply, Failed):
-            break
-        now, failure = reply.now, reply.failure
-        wait = None
-        if number <= max_retries:
-            remaining = started + total - now
-            wait = retry.delay(policy, failure, attempt=number, ambiguous=ambiguous, remaining=remaining, draw=draw())
-        yield Emit(_attempt(number, failure, wait))
+            yield Record(Verdict.OK if isinstance(reply, Answered) else Verdict.IGNORED, None)
+            return reply
+        failed = reply
+        state.now = reply.now
+        yield Record(verdict_of(reply.failure), reply.failure)
+        wait = yield from _next_attempt(state, reply.failure, attempt)
         if wait is None:
-            break
-        causes = (*causes, failure.error_type)
-        ambiguous += retry.classify(failure) is RetryClass.AMBIGUOUS
-        reply = yield Sleep(wait)
-        if not isinstance(reply, Woken):
-            reply = None  # interrupted between attempts: the last one is accounted for
-            break
-        waited += reply.now - now
-        now = reply.now
-    yield Emit(_finished(reply, attempts=number, waited=waited, causes=causes, double_billing=ambiguous > 0))
+            return reply
+        before = state.now
+        woken = yield Sleep(wait)
+        if not isinstance(woken, Woken):
+            return None  # interrupted between attempts: the last one is accounted for
+        state.now = woken.now
+        state.waited += state.now - before
 
 
-def _attempt(number: int, failure: Failure, delay: float | None) -> AttemptFailed:
-    return AttemptFailed(number=number, failure=failure, retry_class=retry.classify(failure), delay=delay)
+def _admission(state: _Call, model: str) -> Generator[Effect, Reply, Reply]:
+    """Get leave from the circuit of a model, waiting at its gate and for a place as far as that makes sense."""
+    reply = yield Admit(model, past_gate=False)
+    if isinstance(reply, Hold):
+        limit = state.rate_limit.max_wait if state.rate_limit is not None else 0.0
+        if reply.seconds > limit or reply.now + reply.seconds >= state.ends:
+            message = f"rate limited for another {reply.seconds:.1f} s"
+            hint = reply.seconds
+            return Refused(
+                reply.now, Failure(fault=Fault.REJECTED, error_type="rate_limited", message=message, hint=hint)
+            )
+        woken = yield Sleep(reply.seconds)
+        if not isinstance(woken, Woken):
+            return woken
+        state.waited += reply.seconds
+        reply = yield Admit(model, past_gate=True)
+    if isinstance(reply, Queued):
+        reply = yield Await(max(min(reply.max_wait, state.ends - reply.now), 0.0))
+    return reply
 
 
-def _finished(reply: Reply, *, attempts: int, waited: float, causes: tuple[str, ...], double_billing: bool) -> Finished:
+def _delivered(state: _Call, *, slow: bool) -> Generator[Effect, Reply, Reply]:
+    """Let the app have its stream, and judge it at its end."""
+    reply = yield Deliver()
+    if not isinstance(reply, Ended):
+        return reply
+    if reply.failure is not None:
+        yield Emit(_attempt(state, reply.failure, None))
+        yield Record(verdict_of(reply.failure), reply.failure, slow)
+    elif reply.outcome is Outcome.OK:
+        yield Record(Verdict.OK, None, slow)
+    else:  # left by the app, or cancelled: says nothing of the upstream
+        yield Record(Verdict.IGNORED, None)
+    return reply
+
+
+def _next_attempt(state: _Call, failure: Failure, attempt: int) -> Generator[Effect, Reply, float | None]:
+    """Decide on a retry, pay for it, and tell; returns the wait before it, s, or None."""
+    wait = None
+    retry_class = retry.classify(failure)
+    ambiguous = retry_class is RetryClass.AMBIGUOUS
+    if attempt <= state.max_retries:
+        remaining = state.ends - state.now
+        wait = retry.delay(
+            state.policy,
+            failure,
+            attempt=attempt,
+            ambiguous=state.ambiguous,
+            remaining=remaining,
+            draw=state.draw(),
+        )
+    if wait is not None:
+        paid = yield Withdraw(ambiguous)
+        if isinstance(paid, Paid) and not paid.enough:
+            wait = None
+    yield Emit(_attempt(state, failure, wait))
+    if wait is not None:
+        state.causes = (*state.causes, failure.error_type)
+        state.ambiguous += ambiguous
+    return wait
+
+
+def _attempt(state: _Call, failure: Failure, delay: float | None) -> AttemptFailed:
+    return AttemptFailed(number=state.sent, failure=failure, retry_class=retry.classify(failure), delay=delay)
+
+
+def _finished(state: _Call, reply: Reply) -> Finished:
     """Judge the call by the last thing the programme was told."""
     outcome, failure, told = Outcome.CANCELLED, None, reply is None
     if isinstance(reply, Answered):
@@ -161,12 +347,15 @@ def _finished(reply: Reply, *, attempts: int, waited: float, causes: tuple[str, 
         outcome, failure, told = reply.outcome, reply.failure, reply.failure is not None
     elif isinstance(reply, Failed):
         outcome, failure, told = Outcome.ERROR, reply.failure, True
+    elif isinstance(reply, Refused):
+        outcome, failure, told = Outcome.REJECTED, reply.failure, True
     return Finished(
         outcome=outcome,
-        attempts=attempts,
+        attempts=state.sent,
         failure=failure,
-        waited=waited,
-        causes=causes,
+        waited=state.waited,
+        causes=state.causes,
+        fell_back_from=state.fell_back_from,
         last_result="" if told else str(outcome),
-        double_billing=double_billing,
+        double_billing=state.ambiguous > 0,
     )

@@ -37,13 +37,18 @@ def classify(failure: Failure) -> RetryClass:
         return RetryClass.COMMITTED
     if failure.fault is Fault.CONNECT:
         return RetryClass.NEVER_REACHED
-    if failure.fault in {Fault.APP, Fault.DEADLINE} or failure.answered:
+    if failure.fault in {Fault.APP, Fault.DEADLINE, Fault.REJECTED} or failure.answered:
         return RetryClass.DETERMINISTIC
-    if failure.kind in _DETERMINISTIC_KINDS or any(cause in failure.message for cause in _DETERMINISTIC_CAUSES):
+    if is_deterministic(failure):
         return RetryClass.DETERMINISTIC
     if failure.fault is Fault.STATUS:
         return _classify_status(failure)
     return RetryClass.AMBIGUOUS
+
+
+def is_deterministic(failure: Failure) -> bool:
+    """Tell whether the upstream refused this request itself, whatever the status says."""
+    return failure.kind in _DETERMINISTIC_KINDS or any(cause in failure.message for cause in _DETERMINISTIC_CAUSES)
 
 
 def _classify_status(failure: Failure) -> RetryClass:

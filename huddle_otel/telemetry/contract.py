@@ -104,6 +104,15 @@ ATTEMPT_NUMBER: Final = "huddle.attempt.number"
 ATTEMPT_CLASS: Final = "huddle.attempt.class"
 ATTEMPT_DELAY: Final = "huddle.attempt.delay"
 
+FALLBACK_FROM: Final = "huddle.fallback.from"
+FALLBACK_TO: Final = "huddle.fallback.to"
+FALLBACK_EVENT: Final = "huddle.fallback"
+BREAKER_STATE: Final = "huddle.breaker.state"
+BREAKER_EVENT: Final = "huddle.breaker.transition"
+BREAKER_FROM: Final = "from"
+BREAKER_TO: Final = "to"
+CIRCUIT: Final = "circuit"
+
 MODEL: Final = "model"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a token of text
 OTHER_MODEL: Final = "other"
@@ -241,7 +250,40 @@ TELEMETRY_ERRORS: Final = Metric(
     attributes=("component",),
 )
 
+REJECTIONS: Final = Metric(
+    name="huddle.client.rejections",
+    kind=Kind.COUNTER,
+    unit="{call}",
+    description="Calls refused by a policy, without a request.",
+    attributes=(MODEL, "reason"),
+)
+BREAKER: Final = Metric(
+    name="huddle.client.breaker.state",
+    kind=Kind.GAUGE,
+    unit="{state}",
+    description="State of a circuit: 0 closed, 1 half-open, 2 open.",
+    attributes=(CIRCUIT,),
+)
+TRANSITIONS: Final = Metric(
+    name="huddle.client.breaker.transitions",
+    kind=Kind.COUNTER,
+    unit="{transition}",
+    description="Changes of state of a circuit.",
+    attributes=(CIRCUIT, BREAKER_FROM, BREAKER_TO),
+)
+RETRY_BUDGET: Final = Metric(
+    name="huddle.client.retry.budget",
+    kind=Kind.GAUGE,
+    unit="{token}",
+    description="What is left of a circuit's retry budget; a retry takes 1, one that may bill twice takes 2.",
+    attributes=(CIRCUIT,),
+)
+
 METRICS: Final = (
+    REJECTIONS,
+    BREAKER,
+    TRANSITIONS,
+    RETRY_BUDGET,
     DURATION,
     TOKEN_USAGE,
     FIRST_CHUNK,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 from opentelemetry.metrics import Histogram, MeterProvider
 
-from huddle_otel.events import AttemptFailed, Fault, Finished, Request
+from huddle_otel.events import AttemptFailed, CircuitChanged, Fault, Finished, Outcome, Request
 from huddle_otel.spend import usd
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.answer import Answer
@@ -39,6 +39,11 @@ _LIMIT_HEADERS: Final = (
 )
 
 
+_CIRCUITS: Final = {contract.BREAKER: "state", contract.RETRY_BUDGET: "retry_budget"}
+"""Metric -> field of a circuit's figures."""
+_STATES: Final[dict[Any, float]] = {"closed": 0, "half_open": 1, "open": 2, "forced_open": 2, "disabled": 0, "metrics_only": 0}
+
+
 class Metrics:
     """Records calls. One instance per meter provider, for ever: OpenTelemetry cannot take an instrument back."""
 
@@ -48,6 +53,8 @@ class Metrics:
         """Create every instrument of the contract."""
         meter = provider.get_meter(contract.SCOPE, version)
         self.tallies = Tallies()
+        self.circuits: Callable[[], list[dict[str, Any]]] = list
+        """Where the figures of circuits come from."""
         self._models: set[str] = set()
         self._histograms: dict[str, Histogram] = {}
         for metric in contract.METRICS:
@@ -59,7 +66,7 @@ class Metrics:
                     explicit_bucket_boundaries_advisory=metric.buckets,
                 )
             else:
-                observe(meter, metric, self.tallies.read)
+                observe(meter, metric, self._of_circuits if metric in _CIRCUITS else self.tallies.read)
 
     @classmethod
     def on(cls, provider: MeterProvider, version: str) -> Metrics:
@@ -77,6 +84,18 @@ class Metrics:
             return contract.OTHER_MODEL
         self._models.add(name)
         return name
+
+    def _of_circuits(self, metric: Metric) -> dict[Key, float]:
+        field = _CIRCUITS[metric]
+        figures = ((each["circuit"], each[field]) for each in self.circuits())
+        return {
+            ((contract.CIRCUIT, name),): _STATES.get(value, value) for name, value in figures if value is not None
+        }
+
+    def circuit_changed(self, event: CircuitChanged) -> None:
+        """Count a circuit's change of state."""
+        key = ((contract.CIRCUIT, event.circuit), (contract.BREAKER_FROM, event.before), (contract.BREAKER_TO, event.after))
+        self.tallies.add_all([(contract.TRANSITIONS, key, 1)])
 
     def started(self, request: Request) -> None:
         """Count a call in."""
@@ -158,6 +177,8 @@ def _changes(
     yield contract.IN_FLIGHT, (by_model,), -1
     if event.last_result:
         yield contract.ATTEMPTS_MADE, (by_model, ("result", event.last_result), ("class", "")), 1
+    if event.outcome is Outcome.REJECTED:
+        yield contract.REJECTIONS, (by_model, ("reason", error_type)), 1
     if event.double_billing:
         yield contract.DOUBLE_BILLINGS, (by_model,), 1
     if request.stream and event.failure is not None and event.failure.fault in _STREAM_FAULTS:

@@ -9,7 +9,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from opentelemetry import context, metrics, trace
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from huddle_otel.events import AttemptFailed, Finished, Request
+from huddle_otel.events import AttemptFailed, CircuitChanged, FellBack, Finished, Request
 from huddle_otel.settings import Settings
 from huddle_otel.telemetry import contract, spans
 from huddle_otel.telemetry.answer import Answer
@@ -41,6 +41,22 @@ class Recorder:
         self.guard("metrics", self._metrics.attempt_failed, request, event)
         if span.is_recording():
             self.guard("spans", spans.attempt_failed, span, event)
+
+    def fell_back(self, span: Span, event: FellBack) -> None:
+        """Record that the call goes on with another model."""
+        if span.is_recording():
+            self.guard("spans", spans.fell_back, span, event)
+
+    def circuit_changed(self, event: CircuitChanged) -> None:
+        """Record a circuit's change of state, also on the span of the call that saw it."""
+        self.guard("metrics", self._metrics.circuit_changed, event)
+        span = trace.get_current_span()
+        if span.is_recording():
+            self.guard("spans", spans.circuit_changed, span, event)
+
+    def watch(self, circuits: Callable[[], list[dict[str, Any]]]) -> None:
+        """Report the figures of circuits from now on."""
+        self._metrics.circuits = circuits
 
     def finish(self, span: Span, request: Request, event: Finished, answer: Answer, *, duration: float) -> None:
         """Record the end of a call, with its span still current for exemplars."""

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
-from huddle_otel.events import AttemptFailed, Finished, Outcome, Request
+from huddle_otel.events import AttemptFailed, CircuitChanged, FellBack, Finished, Outcome, Request
 from huddle_otel.spend import usd
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.answer import Answer
@@ -104,6 +104,26 @@ def attempt_failed(span: Span, event: AttemptFailed) -> None:
     span.add_event(contract.ATTEMPT_EVENT, attributes)
 
 
+def fell_back(span: Span, event: FellBack) -> None:
+    """Tell from which model the call fell back, to which, and why; the attribute keeps the first."""
+    attributes = {
+        contract.FALLBACK_FROM: event.before,
+        contract.FALLBACK_TO: event.after,
+        contract.ERROR_TYPE: event.why,
+    }
+    span.add_event(contract.FALLBACK_EVENT, attributes)
+
+
+def circuit_changed(span: Span, event: CircuitChanged) -> None:
+    """Add the event of a circuit's change of state."""
+    attributes = {
+        contract.CIRCUIT: event.circuit,
+        contract.BREAKER_FROM: event.before,
+        contract.BREAKER_TO: event.after,
+    }
+    span.add_event(contract.BREAKER_EVENT, attributes)
+
+
 def finish(span: Span, event: Finished, answer: Answer) -> None:
     """Set what is known at the end, and end the span."""
     if span.is_recording():
@@ -130,6 +150,8 @@ def _add_reliability(attributes: dict[str, Any], event: Finished) -> None:
         attributes[contract.WAIT] = event.waited
     if event.double_billing:
         attributes[contract.DOUBLE_BILLING] = True
+    if event.fell_back_from:
+        attributes[contract.FALLBACK_FROM] = event.fell_back_from
 
 
 def _add_response(attributes: dict[str, Any], answer: Answer) -> None:

@@ -1,0 +1,83 @@
+"""One daemon thread per process that does what nobody else can: what finalisers ask for, and what falls due.
+
+A finaliser runs wherever the garbage collector happens to, also in the middle of a critical section of OpenTelemetry or
+of ours on the same thread, so it must take no lock. `SimpleQueue.put` is re-entrant and made for this.
+
+Open bodies are watched for their clocks: each is looked at when its time may be up, not before, and only weakly held. So a
+stream costs one entry here, whatever its number of chunks, and no timer outlives it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from huddle_otel.client.clock import clock
+
+
+class Watched(Protocol):
+    """Something with a clock."""
+
+    def look(self, now: float) -> float | None:
+        """Act if time is up. Returns when to look again, None for never."""
+        ...
+
+
+_asked: Final[queue.SimpleQueue[Callable[[], None]]] = queue.SimpleQueue()
+_due: list[tuple[float, int, weakref.ref[Watched]]] = []
+_order: Final = itertools.count()
+_starting = threading.Lock()
+_thread: threading.Thread | None = None
+
+put = _asked.put
+"""Ask for a function to be called. Safe in a finaliser."""
+
+
+def watch(body: Watched, first: float) -> None:
+    """Look at a body when its time may be up for the first time, by `clock()`, s; starts the thread, unless it runs."""
+    ref = weakref.ref(body)
+    put(lambda: heapq.heappush(_due, (first, next(_order), ref)))
+    _ensure_running()
+
+
+def _ensure_running() -> None:
+    global _thread  # noqa: PLW0603 - one thread per process
+    if _thread is None:
+        with _starting:
+            if _thread is None:
+                _thread = threading.Thread(target=_run, name="huddle_otel-keeper", daemon=True)
+                _thread.start()
+
+
+def _run() -> None:
+    while True:
+        wait = max(_due[0][0] - clock(), 0.0) if _due else None
+        try:
+            _asked.get(timeout=wait)()
+        except queue.Empty:
+            _look()
+
+
+def _look() -> None:
+    """Look at the bodies whose time may be up."""
+    now = clock()
+    while _due and _due[0][0] <= now:
+        _, _, ref = heapq.heappop(_due)
+        body = ref()
+        again = body.look(now) if body is not None else None
+        if again is not None:
+            heapq.heappush(_due, (max(again, now + 0.001), next(_order), ref))
+
+
+def _forget_thread() -> None:
+    global _thread, _starting, _due  # noqa: PLW0603 - a forked child has neither the thread nor a trustworthy lock
+    _thread, _starting, _due = None, threading.Lock(), []
+
+
+os.register_at_fork(after_in_child=_forget_thread)
