@@ -80,6 +80,7 @@ class Exchange:
         "_runtime",
         "_sent",
         "_started",
+        "_streamed",
         "_timeout",
         "_total",
         "answer",
@@ -107,7 +108,9 @@ class Exchange:
         self._sent = self._started
         self._lock = threading.Lock()
         headers = options.headers
-        self._raw = isinstance(headers, dict) and RAW_HEADER in headers
+        raw = headers.get(RAW_HEADER) if isinstance(headers, dict) else None
+        self._raw = raw is not None
+        self._streamed = raw == "stream"
         self.request = describe(options, target, stream=stream)
         settings = runtime.settings
         self._timeout = settings.timeout.of(self.request.model) if settings.timeout is not None else None
@@ -189,9 +192,11 @@ class Exchange:
         self._response = response
         self.answer.headers = headers_of(response)
         self.answer.answered = True
+        stream = self.request.stream
+        if not (stream or self._streamed):
+            self._read_whole(response)
         if response.is_closed:
             return
-        stream = self.request.stream
         fold = StreamFold(
             self.answer,
             started=self._started,
@@ -205,6 +210,32 @@ class Exchange:
             self.attempts.widen(response)
         if self._raw:
             self._body.tap(events=stream)
+
+    def _read_whole(self, response: Any) -> None:
+        """Read the body of a plain call with an eye on the clock; an upstream that drips resets every socket timeout.
+
+        Raises:
+            DeadlineExceeded: The total time is used up. Noticed at the next byte, or at the socket's timeout.
+            openai.APIConnectionError: As the client itself would have raised, had it read the body.
+        """
+        if response.is_closed:  # the async client has read it, and its driver cancels in time
+            return
+        ends = self._started + self._total
+        pieces: list[bytes] = []
+        try:
+            for piece in response.iter_bytes():
+                pieces.append(piece)
+                if clock() > ends:
+                    raise DeadlineExceeded(request=response.request, limit=self._total)
+        except openai.APIError:
+            raise
+        except Exception as error:
+            late = isinstance(error, TimeoutError) or type(error).__name__.endswith("Timeout")
+            kind = openai.APITimeoutError if late else openai.APIConnectionError
+            raise kind(request=response.request) from error
+        finally:
+            response.close()
+        response._content = b"".join(pieces)
 
     def _clocks(self) -> Clocks:
         policy = self._timeout

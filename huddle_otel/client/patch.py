@@ -52,6 +52,7 @@ def install(runtime: Runtime) -> bool:
             _patch(_base_client.AsyncAPIClient, "request", _arequest)
             for client in (_base_client.SyncAPIClient, _base_client.AsyncAPIClient):
                 _patch(client, "_process_response", _process_response)
+            _patch(_base_client.SyncAPIClient, "_should_stream_response_body", _should_stream)
             for constructed in (openai.OpenAI, openai.AsyncOpenAI):
                 _patch(constructed, "__init__", _construct)
     return True
@@ -81,6 +82,8 @@ def unknown_shape() -> str | None:
                 return f"{client.__name__}.request has other parameters"
             if not set(inspect.signature(client._process_response).parameters) >= _RESPONSE:
                 return f"{client.__name__}._process_response has other parameters"
+            if not hasattr(client, "_should_stream_response_body"):
+                return f"{client.__name__} reads bodies in another way"
         for stream in (_streaming.Stream, _streaming.AsyncStream):
             if not (hasattr(stream, "__stream__") and hasattr(stream, "_iter_events")):
                 return f"{stream.__name__} reads in another way"
@@ -120,6 +123,11 @@ def _process_response(wrapped: Callable[..., Any], _client: Any, args: tuple[Any
     if exchange is not None and "response" in kwargs:
         exchange.responded(kwargs["response"])
     return wrapped(*args, **kwargs)
+
+
+def _should_stream(wrapped: Callable[..., bool], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    # the sync client would read a plain body in one go, with no clock but the socket's; `Exchange.responded` reads it
+    return current.get() is not None or wrapped(*args, **kwargs)
 
 
 def _construct(wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
