@@ -280,7 +280,7 @@ class Exchange:
     def failed(self, error: Exception) -> Reply:
         """Tell the programme of an exception."""
         self._error = error
-        answered = self._response is not None and self._response.is_closed and self._body is None
+        answered = self._body is None and hasattr(self._response, "_content")
         if answered:  # e.g. `parse()` refused the content: the tokens are billed all the same
             self._runtime.recorder.guard("reading", read_raw, self.answer, self._response)
         elif isinstance(error, openai.APIStatusError):
@@ -335,6 +335,7 @@ class Exchange:
         runtime, request = self._runtime, self.request
         guard = runtime.recorder.guard
         self._rejected = event.failure if event.outcome is Outcome.REJECTED else None
+        self._error = None  # an exception holds every frame it went through
         if self._body is not None:
             guard("reading", self._body.fold.settle)
         guard("spend", price, self.answer, requested=request.model, stream=request.stream, table=runtime.prices)
@@ -361,6 +362,7 @@ class Exchange:
 
     def delivered(self) -> None:
         """The app has the stream from here on; if it has ended by now, end the call."""
+        self._response = None  # the body's finaliser leads here: held, a dropped response would never be noticed
         with self._lock:
             self._delivered = True
             early = self._early
