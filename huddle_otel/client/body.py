@@ -20,6 +20,7 @@ import socket
 import threading
 import types
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -217,18 +218,25 @@ class Body:
             if shown:
                 yield chunk
 
-    async def awatch(self, chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """Yield the chunks the app is to see."""
+    def awatch(self, chunks: AsyncIterator[Any]) -> AsyncWatch:
+        """Return an iterator over the chunks the app is to see."""
         self._taken = True
-        see = self.fold.see
+        return AsyncWatch(self, chunks)
+
+    async def anext(self, chunks: AsyncIterator[Any]) -> Any:
+        """Return the next chunk the app is to see; the async twin of a turn of `watch`.
+
+        Raises:
+            StopAsyncIteration: The stream is read out.
+        """
         while True:
             self._reading = clock()
             try:
                 chunk = await anext(chunks)
-                shown = see(chunk)
+                shown = self.fold.see(chunk)
             except StopAsyncIteration:
                 self._read_out_stream()
-                return
+                raise
             except Exception as error:
                 raised = self.named(error)
                 self.end(Outcome.ERROR, raised)
@@ -241,7 +249,7 @@ class Body:
             finally:
                 self._reading = 0.0
             if shown:
-                yield chunk
+                return chunk
 
     def _broke(self, error: BaseException) -> None:
         if isinstance(error, Exception):
@@ -306,6 +314,39 @@ class Body:
         self._read_out()
         if rest:
             yield rest
+
+
+class AsyncWatch:
+    """The chunks of an async stream. Not a generator: the event loop closes dropped generators, each in a task of its own.
+
+    Attributes:
+        held: Chunks read ahead, to be handed out first.
+    """
+
+    __slots__ = ("_body", "_chunks", "_over", "held")
+
+    def __init__(self, body: Body, chunks: AsyncIterator[Any]) -> None:
+        """Read `chunks` through `body`."""
+        self._body = body
+        self._chunks = chunks
+        self._over = False
+        self.held: deque[Any] = deque()
+
+    def __aiter__(self) -> AsyncWatch:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> Any:
+        """Return the next chunk."""
+        if self.held:
+            return self.held.popleft()
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            return await self._body.anext(self._chunks)
+        except BaseException:
+            self._over = True
+            raise
 
 
 def _cut(response: Any) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 import anyio
 import sniffio
 
+from huddle_otel.client.body import AsyncWatch
 from huddle_otel.client.circuits import Ticket
 from huddle_otel.client.clock import clock
 from huddle_otel.client.exchange import Exchange, current
@@ -204,7 +205,7 @@ async def _asend(
                         stream_cls=exchange.stream_cls(stream_cls),
                     )
                     reply = exchange.answered(result)
-                    if isinstance(reply, Opened) and hasattr(result, "_iterator"):
+                    if isinstance(reply, Opened) and isinstance(getattr(result, "_iterator", None), AsyncWatch):
                         await _aprime(exchange, result)
                         reply = exchange.primed()
                 if scope.cancelled_caught:
@@ -224,17 +225,10 @@ async def _asend(
 
 
 async def _aprime(exchange: Exchange, stream: Any) -> None:
-    body = exchange.open_body
+    body, watch = exchange.open_body, stream._iterator
     held = []
-    async for chunk in stream._iterator:
+    async for chunk in watch:
         held.append(chunk)
         if body is None or body.fold.chunks:
             break
-    stream._iterator = _achain(held, stream._iterator)
-
-
-async def _achain(held: list[Any], rest: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    for chunk in held:
-        yield chunk
-    async for chunk in rest:
-        yield chunk
+    watch.held.extend(held)
