@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
+import math
 import os
 import queue
 import threading
@@ -29,6 +31,9 @@ class Watched(Protocol):
         ...
 
 
+_LOG: Final = logging.getLogger("huddle_otel")
+_LONGEST: Final = 3600.0
+"""Seconds the thread sleeps at most; a lock cannot be waited for much longer on some platforms."""
 _asked: Final[queue.SimpleQueue[Callable[[], None]]] = queue.SimpleQueue()
 _due: list[tuple[float, int, weakref.ref[Watched]]] = []
 _order: Final = itertools.count()
@@ -40,9 +45,13 @@ put = _asked.put
 
 
 def watch(body: Watched, first: float) -> None:
-    """Look at a body when its time may be up for the first time, by `clock()`, s; starts the thread, unless it runs."""
-    ref = weakref.ref(body)
-    put(lambda: heapq.heappush(_due, (first, next(_order), ref)))
+    """Look at a body when its time may be up for the first time, by `clock()`, s; infinity is never.
+
+    Starts the thread, unless it runs.
+    """
+    if first < math.inf:
+        ref = weakref.ref(body)
+        put(lambda: heapq.heappush(_due, (first, next(_order), ref)))
     _ensure_running()
 
 
@@ -57,11 +66,15 @@ def _ensure_running() -> None:
 
 def _run() -> None:
     while True:
-        wait = max(_due[0][0] - clock(), 0.0) if _due else None
+        wait = min(max(_due[0][0] - clock(), 0.0), _LONGEST) if _due else _LONGEST
         try:
-            _asked.get(timeout=wait)()
+            asked = _asked.get(timeout=wait)
         except queue.Empty:
-            _look()
+            asked = _look
+        try:
+            asked()
+        except Exception:
+            _LOG.warning("huddle_otel: a stream's end could not be settled", exc_info=True)
 
 
 def _look() -> None:

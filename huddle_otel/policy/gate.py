@@ -6,6 +6,9 @@ from typing import Final
 
 SPACING: Final = 0.01
 """Seconds between the calls the gate lets go, so that they leave in order and not as a herd."""
+DRAIN: Final = 1.0
+"""Seconds after its opening by which everyone may go. Without this bound, more callers than one per `SPACING` would keep the line
+growing for ever, and so would those that ask, are told to wait too long, and leave."""
 
 
 class Gate:
@@ -25,7 +28,7 @@ class Gate:
 
     def wait(self, now: float) -> float:
         """Take a place in the line; return the seconds until its turn, 0 when the gate is open and nobody waits."""
-        turn = max(now, self.until, self._next)
+        turn = max(now, min(max(self.until, self._next), self.until + DRAIN))
         if turn > now:
             self._next = turn + SPACING
         return turn - now
