@@ -41,13 +41,15 @@ def classify(failure: Failure) -> RetryClass:
         return RetryClass.DETERMINISTIC
     if failure.kind in _DETERMINISTIC_KINDS or any(cause in failure.message for cause in _DETERMINISTIC_CAUSES):
         return RetryClass.DETERMINISTIC
-    if failure.fault is Fault.STATUS:
-        return _classify_status(failure)
-    return RetryClass.AMBIGUOUS
+    status = failure.status
+    if failure.fault is Fault.STREAM_ERROR and failure.kind is not None and failure.kind.isdecimal():
+        status = int(failure.kind)  # the error came too late to be a status, so the frame says which it would have been
+    elif failure.fault is not Fault.STATUS:
+        return RetryClass.AMBIGUOUS
+    return _classify_status(failure, status or 0)
 
 
-def _classify_status(failure: Failure) -> RetryClass:
-    status = failure.status or 0
+def _classify_status(failure: Failure, status: int) -> RetryClass:
     if failure.should_retry is False:
         return RetryClass.DETERMINISTIC
     if status in _REFUSED or (status == 503 and failure.hint is not None):  # noqa: PLR2004 - HTTP status
