@@ -20,8 +20,8 @@ LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
-EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend))
-SUITES := openai-1 openai-2 openai-3 litellm wheel
+EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli stress))
+SUITES := openai-1 openai-2 openai-3 litellm-1 litellm-2 litellm-3 wheel
 
 unexport PYTHONPATH
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -76,9 +76,12 @@ test-openai-3: $(LANE3)/.ready
 	$(BIN3)/coverage report
 
 .PHONY: test-litellm
-test-litellm: $(LANE3)/.ready .venv/litellm/.requirements ## Run the tests against a real LiteLLM proxy
+test-litellm: $(addprefix test-litellm-,1 2 3) ## Run the tests against a real LiteLLM proxy
+
+.PHONY: test-litellm-1 test-litellm-2 test-litellm-3
+test-litellm-1 test-litellm-2 test-litellm-3: test-litellm-%: .venv/openai-%/.ready .venv/litellm/.requirements
 	@export HUDDLE_TEST_LITELLM=$(LITELLM_BIN)
-	$(call pytest,litellm,3,$(BIN3)/python -m pytest -m litellm)
+	$(call pytest,litellm-$*,$*,.venv/openai-$*/bin/python -m pytest -m litellm tests/litellm)
 
 .PHONY: test-wheel
 test-wheel: build .venv/wheel/.requirements ## Run the tests against the built wheel, away from the source tree
@@ -92,6 +95,10 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 .PHONY: bench
 bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
 	@$(BIN3)/python -m tests.bench $(ARGS)
+
+.PHONY: storm
+storm: $(LANE3)/.ready ## Play outages against the bare client and against ours; table, JSON, picture
+	@$(BIN3)/python -m tests.bench.storm $(ARGS)
 
 # --- code -------------------------------------------------------------------------------------------------------------
 

@@ -168,11 +168,13 @@ def _put_in_force(settings: Settings, *, redirect_defaults: bool) -> None:
         before = patch.active()
         if before is not None and before.settings == settings and before.targets.redirect_defaults == redirect_defaults:
             return
+        if not patch.supported():
+            return
         runtime = Runtime(settings, redirect_defaults=redirect_defaults)
         if before is not None:
             runtime.targets.take_over(before.targets)
-        if patch.install(runtime) and before is not None:
             _LOG.info("huddle_otel: new settings are in force")
+        patch.install(runtime)
 
 
 def _given(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ a bad value is refused where it was written, with the field (or the variable), t
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -404,7 +405,12 @@ def _check_fallbacks(given: Any) -> None:
 
 def is_loopback(host: str) -> bool:
     """Tell whether a host name is this machine itself."""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_url(name: str, value: object) -> None:

@@ -362,7 +362,7 @@ class Exchange:
 
     def delivered(self) -> None:
         """The app has the stream from here on; if it has ended by now, end the call."""
-        self._response = None  # the body's finaliser leads here: held, a dropped response would never be noticed
+        self._response = None  # the body's finaliser holds us: with the response in hand, a dropped stream never ends
         with self._lock:
             self._delivered = True
             early = self._early

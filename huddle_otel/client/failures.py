@@ -61,10 +61,10 @@ def failure_of(error: Exception, *, wall: float, delivered: bool = False, answer
     return Failure(
         fault=fault,
         error_type=name,
-        message=redact(str(error)),
+        message=redact(str(error)) or name,
         delivered=delivered,
         answered=answered and fault is Fault.APP,
-        kind=_text(_field(error, "type")),
+        kind=_frame_status(error) if fault is Fault.STREAM_ERROR else _text(_field(error, "type")),
     )
 
 
@@ -81,20 +81,27 @@ def _read(error: Exception) -> tuple[Fault, str]:
     for kind, fault, name in _OURS:
         if isinstance(error, kind):
             return fault, name
-    if isinstance(error, openai.APIConnectionError):
-        cause = error.__cause__
-        known = _CAUSES.get(type(cause).__name__)
-        if known is not None:
-            return known
-        if isinstance(error, openai.APITimeoutError):
-            return Fault.TIMEOUT, "timeout"
-        return Fault.DISCONNECT, "disconnect"
+    # openai 1.x and 2.x pass on, bare, what httpx raises while a stream is read
+    bare = any(each.__name__ == "TransportError" for each in type(error).__mro__)
+    if bare or isinstance(error, openai.APIConnectionError):
+        known = _CAUSES.get(type(error if bare else error.__cause__).__name__)
+        timed_out = isinstance(error, openai.APITimeoutError)
+        return known or ((Fault.TIMEOUT, "timeout") if timed_out else (Fault.DISCONNECT, "disconnect"))
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return Fault.MALFORMED, "malformed_response"
     if type(error) is openai.APIError:  # an error frame in a stream has no status
         return Fault.STREAM_ERROR, "stream_error"
-    # openai 1.x and 2.x let the HTTP library's own errors out of a stream
-    return _CAUSES.get(type(error).__name__, (Fault.APP, type(error).__qualname__))
+    return Fault.APP, type(error).__qualname__
+
+
+def _frame_status(error: Exception) -> str | None:
+    """Return the status an error frame stands for, else its type.
+
+    A gateway that has opened a stream early can only put its error into a frame, where `code` is the status it would
+    have been; the type is shared by several (a 408 is an `invalid_request_error`), and the message may say nothing.
+    """
+    code = _text(_field(error, "code"))
+    return code if code is not None and code.isdecimal() else _text(_field(error, "type"))
 
 
 def _status_failure(error: openai.APIStatusError, *, wall: float, delivered: bool) -> Failure:

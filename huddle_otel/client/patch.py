@@ -36,15 +36,19 @@ def lock() -> threading.RLock:
     return _lock
 
 
-def install(runtime: Runtime) -> bool:
-    """Put a runtime in force. Returns False, with one warning, when the openai client has an unknown shape."""
-    global _runtime  # noqa: PLW0603 - one per process: the classes that are patched are, too
+def supported() -> bool:
+    """Tell whether the installed openai client can be patched; says why not in one warning."""
     problem = unknown_shape()
     if problem is not None:
         _LOG.warning(
             "huddle_otel: openai %s is not supported (%s); the client is left untouched", openai.__version__, problem
         )
-        return False
+    return problem is None
+
+
+def install(runtime: Runtime) -> None:
+    """Put a runtime in force; the openai client must be `supported()`."""
+    global _runtime  # noqa: PLW0603 - one per process: the classes that are patched are, too
     with _lock:
         _runtime = runtime
         if not _undo:
@@ -55,7 +59,6 @@ def install(runtime: Runtime) -> bool:
             _patch(_base_client.SyncAPIClient, "_should_stream_response_body", _should_stream)
             for constructed in (openai.OpenAI, openai.AsyncOpenAI):
                 _patch(constructed, "__init__", _construct)
-    return True
 
 
 def remove() -> Runtime | None:

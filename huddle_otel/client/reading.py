@@ -79,7 +79,7 @@ def _get(value: Any, name: str) -> Any:
 def price(answer: Answer, *, requested: str, stream: bool, table: PriceTable) -> None:
     """Decide what the answer cost. A stream's cost headers are not believed: they are absent, zero or wrong."""
     reported = parts = None
-    if not stream and "x-litellm-response-cost" in answer.headers:
+    if not stream and answer.answered and "x-litellm-response-cost" in answer.headers:  # errors say 0, meaning nothing
         reported = cost_header(answer.headers["x-litellm-response-cost"])
         parts = parts_of(answer.headers)
     if answer.usage is None and reported is None:
@@ -171,6 +171,10 @@ class StreamFold:
             read_object(self._answer, fields.get("response"))
             self._reasons[0] = kind.rpartition(".")[2]
         return kind.endswith(".delta")
+
+    def whole(self, document: Any) -> None:
+        """Take in an answer that turned out to be one JSON document."""
+        read_object(self._answer, document)
 
     def settle(self) -> None:
         """Write what only the end tells into the answer."""

@@ -58,7 +58,7 @@ _NOTHING: Final[dict[str, Any]] = {}
 
 def _endpoint_name(path: str, method: str) -> str:
     """Name an endpoint without its ids: `GET /files/file-123/content` is `files.content.retrieve`."""
-    parts = urlsplit(path).path.strip("/").split("/")
+    parts = urlsplit(path).path.strip("/").removeprefix("v1/").split("/")  # an absolute URL has the version in it
     # ids hold digits, dashes or dots; model names may not, so nothing below /models counts as a name
     names = ["models"] if parts[0] == "models" else [part for part in parts if part.replace("_", "").isalpha()]
     verb = "list" if method.lower() == "get" and len(parts) == 1 else _VERBS.get(method.lower(), method.lower())
@@ -86,6 +86,7 @@ class Attempts:
 
     __slots__ = (
         "_app_ceiling",
+        "_client",
         "_given",
         "_headers",
         "_idempotency_key",
@@ -116,6 +117,7 @@ class Attempts:
         self._timeouts = timeout
         self.first_token = timeout.first_token if timeout is not None else math.inf
         self._stream = stream
+        self._client = client
         self._given = options
         self._target = target
         self._targets = targets
@@ -145,7 +147,7 @@ class Attempts:
 
         The client's own retries are off, since ours is the only loop; the idempotency key is the same for all.
         """
-        headers = self._targets.headers(self._target, self._headers, _OMIT)
+        headers = self._targets.headers(self._client, self._target, self._headers, _OMIT)
         timeout = self._timeout(remaining)
         if number > 1 and not self._own_retry_count:
             headers["x-stainless-retry-count"] = str(number - 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from openai._types import Omit
+
 from huddle_otel._version import __version__
 from huddle_otel.client.circuits import Circuits
 from huddle_otel.client.clock import clock
@@ -51,6 +53,7 @@ class Runtime:
         Raises:
             MissingKeyError: The call goes to the gateway and there is no Huddle01 key.
         """
+        target = None
         try:
             target = self.targets.of(client, options.url)
             return None if target is None else Exchange(self, client, target, options, stream=stream)
@@ -60,6 +63,9 @@ class Runtime:
             if not self._warned:
                 self._warned = True
                 _LOG.warning("huddle_otel: a call could not be taken in hand and goes out as it is", exc_info=True)
+            if target is not None:  # the client holds a stand-in: without the key the call would be refused
+                given = options.headers if isinstance(options.headers, dict) else {}
+                options.headers = self.targets.headers(client, target, given, Omit())
             return None
 
     def may_ask_usage(self, request: Request) -> bool:

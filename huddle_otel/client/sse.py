@@ -20,11 +20,14 @@ class Tap:
         self._fold = fold
         self._events = events
         self._rest = b""
+        self._whole = True
 
     def feed(self, piece: bytes) -> bytes:
         """Take a piece in; return what the app gets of it now."""
         if not self._events:
-            self._rest = (self._rest + piece)[-_TAIL:]
+            self._rest += piece
+            if len(self._rest) > _TAIL:
+                self._whole, self._rest = False, self._rest[-_TAIL:]
             return piece
         *events, self._rest = (self._rest + piece).split(b"\n\n")
         shown = b"".join(event + b"\n\n" for event in events if self._see(event))
@@ -52,7 +55,13 @@ class Tap:
         return b""
 
     def _read_tail(self, tail: bytes) -> None:
-        """Find the usage in the end of a JSON document, without having kept the document."""
+        """Read a document that was short enough to keep; of a longer one find the usage, which stands at its end."""
+        if self._whole:
+            try:
+                self._fold.whole(json.loads(tail))
+            except ValueError:
+                pass
+            return
         at = tail.rfind(b'"usage"')
         start = tail.find(b"{", at) if at >= 0 else -1
         if start < 0:

@@ -36,6 +36,8 @@ class StandIn(str):  # noqa: SLOT000 - a str cannot have both a value and slots 
     """The key, callable key or None that the app gave."""
     home: str
     """The base URL the client had, or would have had, without us."""
+    before: _Before | None
+    """What was taken off the client, for copies of it; None until something was."""
 
     @classmethod
     def of(cls, original: Any, *, home: str = OPENAI_URL) -> StandIn:
@@ -43,7 +45,7 @@ class StandIn(str):  # noqa: SLOT000 - a str cannot have both a value and slots 
         if isinstance(original, cls):
             return original
         made = cls("added-per-request-by-huddle-otel")
-        made.original, made.home = original, home
+        made.original, made.home, made.before = original, home, None
         return made
 
 
@@ -69,16 +71,21 @@ def origin_of(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-def _set_base_url(client: Any, url: str) -> None:
+def _set_base_url(client: Any, url: Any) -> None:
     """Set a base URL without passing the module-level client's setter, which openai 3.x cannot call."""
-    client._base_url = client._enforce_trailing_slash(type(client._base_url)(url))
+    kind = type(client._base_url)
+    client._base_url = url if isinstance(url, kind) else client._enforce_trailing_slash(kind(url))
+
+
+def _is_openai(home: str) -> bool:
+    return home.rstrip("/") == OPENAI_URL
 
 
 def _without_us(key: StandIn, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the constructor would have set, had it been given the app's key and not our stand-in."""
     provider = key.original if callable(key.original) else None
     plain = "" if provider else key.original or os.environ.get("OPENAI_API_KEY") or ""
-    restored = {"api_key": plain, "_api_key_provider": provider, "_base_url_was_default": key.home == OPENAI_URL}
+    restored = {"api_key": plain, "_api_key_provider": provider, "_base_url_was_default": _is_openai(key.home)}
     return {name: value for name, value in restored.items() if name in values}
 
 
@@ -101,6 +108,16 @@ _REDIRECTED_ATTRIBUTES: Final = (
 )
 
 
+def _with_account(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a copy with the account that was taken off the client it is a copy of."""
+    account = {name: before[name] for name in ("organization", "project", "admin_api_key") if before.get(name)}
+    headers = given.get("default_headers") or {}
+    free = _FOREIGN_HEADERS - {name.lower() for name in headers}
+    taken = {name: value for name, value in (before.get("_custom_headers") or {}).items() if name.lower() in free}
+    changed = {name: value for name, value in given.items() if value is not None}
+    return {**given, **account, **changed, "default_headers": {**taken, **headers}}
+
+
 class Targets:
     """Knows, per client, where its calls go. Moves clients to the gateway and, at the end, back."""
 
@@ -109,6 +126,7 @@ class Targets:
         self._settings = settings
         self.redirect_defaults = redirect_defaults
         self._origin = origin_of(settings.base_url)
+        self._urls: dict[type, Any] = {}  # one object for all moved clients: a copy that inherits it is told by identity
         self._hosts = frozenset(host.lower() for host in settings.hosts)
         self._known: weakref.WeakKeyDictionary[Any, tuple[Any, Target | None]] = weakref.WeakKeyDictionary()
         self._before: weakref.WeakKeyDictionary[Any, _Before] = weakref.WeakKeyDictionary()
@@ -141,11 +159,16 @@ class Targets:
         # each of these is a way of its own to reach a host or to sign in
         if any(given.get(name) for name in ("provider", "workload_identity", "data_residency")):
             return {**given, "api_key": key.original} if isinstance(key, StandIn) else dict(given)
+        if isinstance(key, StandIn) and key.before is not None:
+            given = _with_account(given, key.before.attributes)
         if not url:
             if not self.redirect_defaults:
                 return dict(given)
             self.key()
             return {**given, "base_url": self._settings.base_url, "api_key": StandIn.of(key)}
+        if url is self._urls.get(type(url)):  # a copy of a moved client: whatever key it was given is not for the gateway
+            self.key()
+            return {**given, "api_key": StandIn.of(key)}
         at_gateway = origin_of(str(url)) == self._origin
         if at_gateway and (key is None or key == os.environ.get("OPENAI_API_KEY")):
             self.key()
@@ -166,11 +189,17 @@ class Targets:
         values = {name: getattr(client, name) for name in _REDIRECTED_ATTRIBUTES if hasattr(client, name)}
         key = values["api_key"]
         if isinstance(key, StandIn):
-            self._before[client] = _Before(key.home, {**values, **_without_us(key, values)})
+            before = _Before(key.home, {**values, **_without_us(key, values)})
+            key = StandIn.of(key.original, home=key.home)
         else:
-            self._before[client] = _Before(str(client.base_url), dict(values))
+            before = _Before(str(client.base_url), dict(values))
             key = StandIn.of(values.get("_api_key_provider") or key, home=str(client.base_url))
-        _set_base_url(client, self._settings.base_url)
+        self._before[client] = key.before = before
+        kind = type(client._base_url)
+        if kind not in self._urls:
+            _set_base_url(client, self._settings.base_url)
+            self._urls[kind] = client._base_url
+        _set_base_url(client, self._urls[kind])
         client.api_key = key
         for name in ("_api_key_provider", "admin_api_key", "organization", "project"):
             if name in values:
@@ -236,26 +265,34 @@ class Targets:
         scheme, host, port = origin_of(url)
         shown = None if port == _DEFAULT_PORTS.get(scheme) else port
         if (scheme, host, port) == self._origin and not hasattr(client, "_azure_deployment"):
-            own = client not in self._before and not isinstance(client.api_key, StandIn)
+            openais = isinstance(client.api_key, StandIn) or client.api_key == os.environ.get("OPENAI_API_KEY")
+            own = client not in self._before and not openais
             return Target(url, host, shown, self._settings.provider_name, gateway=True, own_key=own)
         if host in self._hosts or f"{host}:{port}" in self._hosts:
             return Target(url, host, shown, _provider_of(host), gateway=False)
         return None
 
-    def headers(self, target: Target, given: Mapping[str, Any], omit: Any) -> dict[str, Any]:
+    def headers(self, client: Any, target: Target, given: Mapping[str, Any], omit: Any) -> dict[str, Any]:
         """Return a call's own headers with the credentials the target takes, and no one else's.
 
         Args:
+            client: The client that makes the call; its default headers are looked at, as openai 1.x and 2.x would send
+                one that is spelled in another case beside ours, and as it may be restored while a call is under way.
             target: Where the call goes.
             given: The headers the app gave for this call.
             omit: The openai client's marker for "leave this header out".
         """
         if not target.gateway:
             return dict(given)
-        headers = {name: value for name, value in given.items() if name.lower() not in _FOREIGN_HEADERS}
+        headers = {name: omit for name in client._custom_headers or () if name.lower() in _FOREIGN_HEADERS}
+        headers.update((name, value) for name, value in given.items() if name.lower() not in _FOREIGN_HEADERS)
         headers["OpenAI-Organization"] = headers["OpenAI-Project"] = omit
         if not target.own_key:
             headers["Authorization"] = f"Bearer {self.key().reveal()}"
+        elif getattr(client, "_api_key_provider", None) is None:  # else the client asks the app for it as it sends
+            headers["Authorization"] = f"Bearer {client.api_key}"
+        else:
+            headers.pop("Authorization", None)
         return headers
 
 

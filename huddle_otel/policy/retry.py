@@ -41,9 +41,10 @@ def classify(failure: Failure) -> RetryClass:
         return RetryClass.DETERMINISTIC
     if is_deterministic(failure):
         return RetryClass.DETERMINISTIC
-    if failure.fault is Fault.STATUS:
-        return _classify_status(failure)
-    return RetryClass.AMBIGUOUS
+    status = status_of(failure)
+    if status is None and failure.fault is not Fault.STATUS:
+        return RetryClass.AMBIGUOUS
+    return _classify_status(failure, status or 0)
 
 
 def is_deterministic(failure: Failure) -> bool:
@@ -51,8 +52,14 @@ def is_deterministic(failure: Failure) -> bool:
     return failure.kind in _DETERMINISTIC_KINDS or any(cause in failure.message for cause in _DETERMINISTIC_CAUSES)
 
 
-def _classify_status(failure: Failure) -> RetryClass:
-    status = failure.status or 0
+def status_of(failure: Failure) -> int | None:
+    """Return the status of an answer, or the one that an error frame says it would have had; else None."""
+    if failure.fault is Fault.STREAM_ERROR and failure.kind is not None and failure.kind.isdecimal():
+        return int(failure.kind)  # the error came too late to be a status
+    return failure.status
+
+
+def _classify_status(failure: Failure, status: int) -> RetryClass:
     if failure.should_retry is False:
         return RetryClass.DETERMINISTIC
     if status in _REFUSED or (status == 503 and failure.hint is not None):  # noqa: PLR2004 - HTTP status

@@ -11,7 +11,7 @@ from huddle_otel.policy.breaker import Verdict
 _UPSTREAM: Final = frozenset(
     {Fault.TIMEOUT, Fault.DEADLINE, Fault.DISCONNECT, Fault.STREAM_ERROR, Fault.TRUNCATED, Fault.MALFORMED}
 )
-_NOT_LOAD: Final = frozenset({408, 500, 502, 503, 504, 529})
+_TROUBLE: Final = frozenset({408, 500, 502, 503, 504, 529})
 """Statuses that mean trouble upstream. 429 is none of them: it feeds the gate, not the breaker."""
 
 
@@ -26,11 +26,11 @@ def verdict_of(failure: Failure | None) -> Verdict:
     if failure.fault is Fault.CONNECT:
         # a full local pool is our own doing
         return Verdict.IGNORED if failure.error_type == "pool_timeout" else Verdict.FAILURE
-    if failure.fault in _UPSTREAM:
-        return Verdict.FAILURE
-    if failure.fault is Fault.STATUS and failure.status in _NOT_LOAD and not retry.is_deterministic(failure):
-        return Verdict.FAILURE
-    return Verdict.IGNORED
+    status = retry.status_of(failure)
+    if status is not None:
+        load = status in _TROUBLE and not retry.is_deterministic(failure)
+        return Verdict.FAILURE if load else Verdict.IGNORED
+    return Verdict.FAILURE if failure.fault in _UPSTREAM else Verdict.IGNORED
 
 
 def may_fall_back(failure: Failure) -> bool:

@@ -26,6 +26,8 @@ _STREAM_FAULTS: Final = {
     Fault.TIMEOUT: "stall",
     Fault.MALFORMED: "malformed",
 }
+_OUTCOME_FAULTS: Final = {Outcome.TRUNCATED: Fault.TRUNCATED}
+"""Outcomes that are a fault of the stream though nothing was raised."""
 _TOKEN_TYPES: Final = (
     ("input", "input_tokens"),
     ("output", "output_tokens"),
@@ -181,8 +183,9 @@ def _changes(
         yield contract.REJECTIONS, (by_model, ("reason", error_type)), 1
     if event.double_billing:
         yield contract.DOUBLE_BILLINGS, (by_model,), 1
-    if request.stream and event.failure is not None and event.failure.fault in _STREAM_FAULTS:
-        yield contract.STREAM_FAULTS, (by_model, ("kind", _STREAM_FAULTS[event.failure.fault])), 1
+    fault = event.failure.fault if event.failure is not None else _OUTCOME_FAULTS.get(event.outcome)
+    if request.stream and fault in _STREAM_FAULTS:
+        yield contract.STREAM_FAULTS, (by_model, ("kind", _STREAM_FAULTS[fault])), 1
     yield from _money(answer, by_model, tags)
 
 

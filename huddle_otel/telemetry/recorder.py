@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, ParamSpec, TypeVar
 
 from opentelemetry import context, metrics, trace
@@ -25,11 +26,14 @@ class Recorder:
 
     def __init__(self, settings: Settings, version: str) -> None:
         """Take the given providers, else the global ones, which may still be set later."""
-        tracer_provider = settings.tracer_provider or trace.get_tracer_provider()
-        self._tracer = tracer_provider.get_tracer(contract.SCOPE, version)
-        self._metrics = Metrics.on(settings.meter_provider or metrics.get_meter_provider(), version)
         self._tag_names = settings.tag_metrics
         self._told: set[str] = set()
+        self._metrics = Metrics(metrics.NoOpMeterProvider(), version)
+        meter_provider = settings.meter_provider or metrics.get_meter_provider()
+        self._metrics = self.guard("metrics", Metrics.on, meter_provider, version) or self._metrics
+        tracer_provider = settings.tracer_provider or trace.get_tracer_provider()
+        tracer = self.guard("spans", tracer_provider.get_tracer, contract.SCOPE, version)
+        self._tracer = tracer or trace.NoOpTracer()
 
     def start(self, request: Request) -> Span:
         """Begin a call. Returns its span; a non-recording one when telemetry fails."""
@@ -86,12 +90,11 @@ class Recorder:
 
     def trouble(self, component: str, error: BaseException) -> None:
         """Count a fault of ours; say it once."""
-        try:
+        with suppress(Exception):
             self._metrics.tallies.add_all([(contract.TELEMETRY_ERRORS, (("component", component),), 1)])
-        finally:
-            if component not in self._told:
-                self._told.add(component)
-                _LOG.warning("huddle_otel: %s failed and is skipped (%s); calls go on", component, type(error).__name__)
+        if component not in self._told:
+            self._told.add(component)
+            _LOG.warning("huddle_otel: %s failed and is skipped (%s); calls go on", component, type(error).__name__)
 
 
 def attach(span: Span) -> Any:

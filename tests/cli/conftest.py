@@ -1,0 +1,49 @@
+"""What the tests of the command share: a clean environment, a gateway, and a way to call it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from huddle_otel.cli import main
+from huddle_otel.gateway import Gateway
+
+KEY = "sk-huddle-0123456789abcdef"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has run."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "HUDDLE_", "OTEL_")) and not name.startswith("HUDDLE_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with Gateway(key=KEY) as running:
+        yield running
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    def run(*arguments: str) -> Done:
+        code = main(arguments)
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return run
