@@ -112,7 +112,7 @@ class Finished:
     """Seconds spent waiting between attempts."""
     causes: tuple[str, ...]
     """`error_type` of each attempt that was retried."""
-    fell_back_from: str
+    fell_back_from: str = ""
     """The model first asked, when another answered in its place; else empty."""
     last_result: str
     """Result of the last attempt where no `AttemptFailed` told it (`ok`, `abandoned`, …); empty where one did."""

@@ -84,7 +84,12 @@ class TimeoutPolicy:
         """Validate."""
         for name in ("connect", "first_token", "stall", "total"):
             _check(self, name, low=0, high=_DAY, above=True)
-        for model, policy in cast("Mapping[Any, Any]", self.per_model).items():
+        given: Any = self.per_model
+        if not isinstance(given, Mapping):
+            raise ConfigurationError(
+                field="TimeoutPolicy.per_model", value=given, permitted="a mapping of model names to TimeoutPolicy"
+            )
+        for model, policy in cast("Mapping[Any, Any]", given).items():
             if not isinstance(policy, TimeoutPolicy) or policy.per_model:
                 raise ConfigurationError(
                     field=f"TimeoutPolicy.per_model[{model!r}]",

@@ -201,7 +201,7 @@ class Exchange:
             self.answer,
             started=self._started,
             hide_usage=self.ask_usage,
-            judged=stream and self.request.path in _SAYS_WHEN_COMPLETE,
+            judged=not stream or self.request.path in _SAYS_WHEN_COMPLETE,
         )
         raises = self._runtime.settings.truncated_stream == "raise"
         settle = functools.partial(self._ended, self._number)

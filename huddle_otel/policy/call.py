@@ -185,6 +185,10 @@ Programme = Generator[Effect, Reply, None]
 # --- the programme --------------------------------------------------------------------------------------------------
 
 
+_JUDGED = {Outcome.OK: Verdict.OK, Outcome.TRUNCATED: Verdict.FAILURE}
+"""Ends of a delivered stream that say something of the upstream without an error."""
+
+
 @dataclass(slots=True)
 class _Call:
     """How far one call has got."""
@@ -301,8 +305,8 @@ def _delivered(state: _Call, *, slow: bool) -> Generator[Effect, Reply, Reply]:
     if reply.failure is not None:
         yield Emit(_attempt(state, reply.failure, None))
         yield Record(verdict_of(reply.failure), reply.failure, slow)
-    elif reply.outcome is Outcome.OK:
-        yield Record(Verdict.OK, None, slow)
+    elif reply.outcome in _JUDGED:
+        yield Record(_JUDGED[reply.outcome], None, slow)
     else:  # left by the app, or cancelled: says nothing of the upstream
         yield Record(Verdict.IGNORED, None)
     return reply

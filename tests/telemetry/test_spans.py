@@ -482,7 +482,7 @@ def test_sixteen_threads_are_counted_exactly(
     gateway.script([Rule(faults.rate_limited(), rate=0.2)])
     from huddle_otel import RetryPolicy
 
-    instrument(retry=RetryPolicy(base=0.0, max_attempts=20))
+    instrument(retry=RetryPolicy(base=0.0, max_attempts=20, budget=None))
     client = make(openai.OpenAI)
     barrier = threading.Barrier(16)
 

@@ -9,6 +9,8 @@ import pytest
 
 from huddle_otel.events import AttemptFailed, Failure, Fault, Finished, Outcome, RetryClass
 from huddle_otel.policy.call import (
+    Admit,
+    Admitted,
     Answered,
     Deliver,
     Emit,
@@ -16,14 +18,17 @@ from huddle_otel.policy.call import (
     Failed,
     Interrupted,
     Opened,
+    Paid,
     Programme,
+    Record,
     Reply,
     Send,
     Sleep,
+    Withdraw,
     Woken,
     call,
 )
-from huddle_otel.settings import RetryPolicy
+from huddle_otel.settings import RateLimitPolicy, RetryPolicy
 
 REFUSED = Failure(fault=Fault.STATUS, error_type="429", status=429)
 BROKEN = Failure(fault=Fault.DISCONNECT, error_type="disconnect")
@@ -34,21 +39,31 @@ POLICY = RetryPolicy(max_attempts=3, base=0.5)
 
 def _call(policy: RetryPolicy | None = POLICY, **changes: Any) -> Programme:
     usual: dict[str, Any] = {"max_retries": math.inf, "started": 100.0, "total": 60.0, "draw": lambda: 0.5}
-    return call(policy, **{**usual, **changes})
+    return call(("m",), policy, RateLimitPolicy(), **{**usual, **changes})
 
 
 def _play(programme: Programme, *replies: Reply) -> list[Any]:
-    """Feed the replies to everything but events; return all effects."""
+    """Feed the replies to everything but events and what the circuit is asked, which says yes; return the rest."""
     effects: list[Any] = []
     waiting = list(replies)
+    now = 100.0
     reply: Reply = None
     while True:
         try:
-            effects.append(programme.send(reply))
+            effect = programme.send(reply)
         except StopIteration:
             assert waiting == [], "every reply was asked for"
             return effects
-        reply = None if isinstance(effects[-1], Emit) else waiting.pop(0)
+        if isinstance(effect, Admit):
+            reply = Admitted(now, probe=False)
+        elif isinstance(effect, Withdraw):
+            reply = Paid(enough=True)
+        elif isinstance(effect, Record):
+            reply = None
+        else:
+            effects.append(effect)
+            reply = None if isinstance(effect, Emit) else waiting.pop(0)
+            now = getattr(reply, "now", now)
 
 
 def _kinds(effects: list[Any]) -> list[str]:
@@ -69,7 +84,7 @@ def test_nothing_has_happened_before_it_is_asked() -> None:
 def test_a_good_call() -> None:
     effects = _play(_call(), Answered())
     assert _kinds(effects) == ["Send", "Finished"]
-    assert effects[0] == Send(1, 60.0)
+    assert effects[0] == Send(1, 60.0, "m", probe=False)
     assert _finished(effects) == Finished(
         outcome=Outcome.OK, attempts=1, failure=None, waited=0.0, causes=(), last_result="ok", double_billing=False
     )
@@ -80,7 +95,7 @@ def test_a_refusal_is_retried_and_its_wait_is_counted() -> None:
     assert _kinds(effects) == ["Send", "AttemptFailed", "Sleep", "Send", "Finished"]
     assert effects[1].event == AttemptFailed(number=1, failure=REFUSED, retry_class=RetryClass.REFUSED, delay=0.25)
     assert effects[2] == Sleep(0.25)
-    assert effects[3] == Send(2, 58.5), "the time left, by the clock"
+    assert effects[3] == Send(2, 58.5, "m", probe=False), "the time left, by the clock"
     event = _finished(effects)
     assert (event.outcome, event.attempts, event.waited, event.causes) == (Outcome.OK, 2, 0.5, ("429",))
     assert not event.double_billing
@@ -126,7 +141,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
 
 @pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.ABANDONED, Outcome.CANCELLED, Outcome.TRUNCATED])
 def test_a_stream_ends_as_it_is_told(outcome: Outcome) -> None:
-    effects = _play(_call(), Opened(), Ended(outcome, None))
+    effects = _play(_call(), Opened(slow=False), Ended(outcome, None))
     assert _kinds(effects) == ["Send", "Deliver", "Finished"]
     assert isinstance(effects[1], Deliver)
     event = _finished(effects)
@@ -134,7 +149,7 @@ def test_a_stream_ends_as_it_is_told(outcome: Outcome) -> None:
 
 
 def test_a_broken_stream_tells_its_attempt_too() -> None:
-    effects = _play(_call(), Opened(), Ended(Outcome.ERROR, CUT))
+    effects = _play(_call(), Opened(slow=False), Ended(Outcome.ERROR, CUT))
     assert _kinds(effects) == ["Send", "Deliver", "AttemptFailed", "Finished"]
     assert effects[2].event.delay is None
     event = _finished(effects)
@@ -153,14 +168,16 @@ def test_cancelled_while_waiting() -> None:
 
 
 def test_a_stream_that_is_told_nothing_counts_as_cancelled() -> None:
-    event = _finished(_play(_call(), Opened(), None))
+    event = _finished(_play(_call(), Opened(slow=False), None))
     assert (event.outcome, event.last_result) == (Outcome.CANCELLED, "")
 
 
-@pytest.mark.parametrize("steps", range(6))
+@pytest.mark.parametrize("steps", range(10))
 def test_it_can_be_closed_at_any_point(steps: int) -> None:
     programme = _call()
-    replies: list[Reply] = [None, Failed(REFUSED, 101.0), None, Woken(101.0), Opened(), Ended(Outcome.OK, None)]
+    leave = Admitted(100.0, probe=False)
+    before: list[Reply] = [None, leave, Failed(REFUSED, 101.0), None, Paid(enough=True), None, Woken(101.0)]
+    replies: list[Reply] = [*before, leave, Opened(slow=False), Ended(Outcome.OK, None)]
     for reply in replies[:steps]:
         programme.send(reply)
     programme.close()

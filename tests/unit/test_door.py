@@ -26,6 +26,7 @@ PATCHED = [
     (_base_client.AsyncAPIClient, "request"),
     (_base_client.SyncAPIClient, "_process_response"),
     (_base_client.AsyncAPIClient, "_process_response"),
+    (_base_client.SyncAPIClient, "_should_stream_response_body"),
     (openai.OpenAI, "__init__"),
     (openai.AsyncOpenAI, "__init__"),
 ]
