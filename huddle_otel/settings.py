@@ -104,7 +104,6 @@ class TimeoutPolicy:
                     permitted=f"at most TimeoutPolicy.total ({self.total:g})",
                 )
 
-
     def of(self, model: str) -> TimeoutPolicy:
         """Return the clocks of a model."""
         return self.per_model.get(model, self)

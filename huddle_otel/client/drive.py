@@ -14,10 +14,9 @@ import anyio
 import sniffio
 
 from huddle_otel.client.body import AsyncWatch
-from huddle_otel.client.circuits import Ticket
 from huddle_otel.client.clock import clock
 from huddle_otel.client.exchange import Exchange, current
-from huddle_otel.policy.call import Admit, Await, Emit, Opened, Record, Reply, Send, Sleep, Withdraw, Woken
+from huddle_otel.policy.call import Await, Deliver, Opened, Reply, Send, Sleep, Woken
 from huddle_otel.telemetry.recorder import attach, detach
 
 Raised = BaseException | None
@@ -35,32 +34,15 @@ def drive(exchange: Exchange, request: Callable[..., Any], cast_to: Any, stream_
     try:
         while True:
             effect = programme.send(reply)
-            reply = None
-            if isinstance(effect, Admit):
-                reply = exchange.admit(effect)
-            elif isinstance(effect, Send):
+            if isinstance(effect, Send):
                 reply, result, error = _send(exchange, effect, request, cast_to, stream_cls)
-            elif isinstance(effect, Record):
-                exchange.record(effect)
-            elif isinstance(effect, Emit):
-                exchange.emit(effect.event)
-            elif isinstance(effect, Withdraw):
-                reply = exchange.withdraw(effect)
-            elif isinstance(effect, Await):
-                try:
-                    _await(exchange.ticket, effect.seconds)
-                    reply = exchange.place()
-                except BaseException as interrupt:  # noqa: BLE001 - raised again below, when the call is accounted for
-                    reply, error = exchange.interrupted(), interrupt
-            elif isinstance(effect, Sleep):
-                try:
-                    time.sleep(effect.seconds)
-                    reply = Woken(clock())
-                except BaseException as interrupt:  # noqa: BLE001 - raised again below, when the call is accounted for
-                    reply, error = exchange.interrupted(), interrupt
-            else:
+            elif isinstance(effect, Sleep | Await):
+                reply, error = _pause(exchange, effect, error)
+            elif isinstance(effect, Deliver):
                 exchange.delivered()
                 return result
+            else:
+                reply = exchange.perform(effect)
     except StopIteration:
         pass
     finally:
@@ -69,6 +51,20 @@ def drive(exchange: Exchange, request: Callable[..., Any], cast_to: Any, stream_
     if error is not None:
         raise error
     return result
+
+
+def _pause(exchange: Exchange, effect: Sleep | Await, error: Raised) -> tuple[Reply, Raised]:
+    """Wait, for the time to pass or for a place in the bulkhead; what raised before is still what raised."""
+    try:
+        if isinstance(effect, Sleep):
+            time.sleep(effect.seconds)
+            return Woken(clock()), error
+        if exchange.ticket is not None:
+            with contextlib.suppress(FutureTimeoutError):
+                exchange.ticket.result(effect.seconds)
+        return exchange.place(), error
+    except BaseException as interrupt:  # noqa: BLE001 - raised again when the call is accounted for
+        return exchange.interrupted(), interrupt
 
 
 def _send(
@@ -112,24 +108,6 @@ def _prime(exchange: Exchange, stream: Any) -> None:
     stream._iterator = itertools.chain(held, stream._iterator)
 
 
-def _await(ticket: Ticket | None, seconds: float) -> None:
-    """Wait for a place in the bulkhead."""
-    if ticket is not None:
-        with contextlib.suppress(FutureTimeoutError):
-            ticket.result(seconds)
-
-
-async def _aawait(ticket: Ticket | None, seconds: float) -> None:
-    """As `_await`, without holding the event loop up."""
-    if ticket is None:
-        return
-    free = anyio.Event()
-    wake = _waker(free)
-    ticket.add_done_callback(lambda _: wake())
-    with anyio.move_on_after(seconds):
-        await free.wait()
-
-
 def _waker(event: anyio.Event) -> Callable[[], object]:
     """Return a function that sets an event of this event loop from any thread."""
     if sniffio.current_async_library() == "trio":
@@ -153,32 +131,15 @@ async def adrive(exchange: Exchange, request: Callable[..., Awaitable[Any]], cas
     try:
         while True:
             effect = programme.send(reply)
-            reply = None
-            if isinstance(effect, Admit):
-                reply = exchange.admit(effect)
-            elif isinstance(effect, Send):
+            if isinstance(effect, Send):
                 reply, result, error = await _asend(exchange, effect, request, cast_to, stream_cls)
-            elif isinstance(effect, Record):
-                exchange.record(effect)
-            elif isinstance(effect, Emit):
-                exchange.emit(effect.event)
-            elif isinstance(effect, Withdraw):
-                reply = exchange.withdraw(effect)
-            elif isinstance(effect, Await):
-                try:
-                    await _aawait(exchange.ticket, effect.seconds)
-                    reply = exchange.place()
-                except BaseException as interrupt:  # noqa: BLE001 - raised again below, when the call is accounted for
-                    reply, error = exchange.interrupted(), interrupt
-            elif isinstance(effect, Sleep):
-                try:
-                    await anyio.sleep(effect.seconds)
-                    reply = Woken(clock())
-                except BaseException as interrupt:  # noqa: BLE001 - raised again below, when the call is accounted for
-                    reply, error = exchange.interrupted(), interrupt
-            else:
+            elif isinstance(effect, Sleep | Await):
+                reply, error = await _apause(exchange, effect, error)
+            elif isinstance(effect, Deliver):
                 exchange.delivered()
                 return result
+            else:
+                reply = exchange.perform(effect)
     except StopIteration:
         pass
     finally:
@@ -187,6 +148,23 @@ async def adrive(exchange: Exchange, request: Callable[..., Awaitable[Any]], cas
     if error is not None:
         raise error
     return result
+
+
+async def _apause(exchange: Exchange, effect: Sleep | Await, error: Raised) -> tuple[Reply, Raised]:
+    """As `_pause`, without holding the event loop up."""
+    try:
+        if isinstance(effect, Sleep):
+            await anyio.sleep(effect.seconds)
+            return Woken(clock()), error
+        if exchange.ticket is not None:
+            free = anyio.Event()
+            wake = _waker(free)
+            exchange.ticket.add_done_callback(lambda _: wake())
+            with anyio.move_on_after(effect.seconds):
+                await free.wait()
+        return exchange.place(), error
+    except BaseException as interrupt:  # noqa: BLE001 - raised again when the call is accounted for
+        return exchange.interrupted(), interrupt
 
 
 async def _asend(

@@ -114,9 +114,7 @@ class Exchange:
         self.request = describe(options, target, stream=stream)
         settings = runtime.settings
         self._timeout = settings.timeout.of(self.request.model) if settings.timeout is not None else None
-        self.attempts = Attempts(
-            options, client, target, runtime.targets, settings.retry, self._timeout, stream=stream
-        )
+        self.attempts = Attempts(options, client, target, runtime.targets, settings.retry, self._timeout, stream=stream)
         self._total = self.attempts.total()
         self.ask_usage = asks_usage(options, stream=stream) and runtime.may_ask_usage(self.request)
         self.answer = Answer()
@@ -132,9 +130,19 @@ class Exchange:
             draw=random.random,
         )
 
+    def perform(self, effect: Admit | Record | Withdraw | Emit) -> Reply:
+        """Do what takes no time."""
+        if isinstance(effect, Admit):
+            return self._admit(effect)
+        if isinstance(effect, Record):
+            return self._record(effect)
+        if isinstance(effect, Withdraw):
+            return Paid(self._leave is None or self._runtime.circuits.withdraw(self._leave, ambiguous=effect.ambiguous))
+        return self._emit(effect.event)
+
     # --- leave -------------------------------------------------------------------------------------------------------
 
-    def admit(self, effect: Admit) -> Reply:
+    def _admit(self, effect: Admit) -> Reply:
         """Ask the circuit of a model for leave."""
         self._key = (self.request.host, effect.model, self.request.operation)
         reply, self._leave = self._runtime.circuits.admit(self._key, past_gate=effect.past_gate)
@@ -147,21 +155,18 @@ class Exchange:
 
     def place(self) -> Reply:
         """The wait for a place is over, one way or the other."""
-        assert self._leave is not None
+        if self._leave is None:
+            return None
         reply, self._leave = self._runtime.circuits.place(self._leave)
         return reply
 
-    def record(self, effect: Record) -> None:
+    def _record(self, effect: Record) -> None:
         """Give the leave back."""
         if self._leave is not None:
             circuits, leave = self._runtime.circuits, self._leave
             if effect.failure is None and self._runtime.watches_limits and (wait := renewal_of(self.answer.headers)):
                 circuits.pause(leave, wait)
             circuits.record(leave, effect.verdict, effect.failure, slow=effect.slow, error=self._error)
-
-    def withdraw(self, effect: Withdraw) -> Reply:
-        """Pay for a retry."""
-        return Paid(self._leave is None or self._runtime.circuits.withdraw(self._leave, ambiguous=effect.ambiguous))
 
     def close(self) -> None:
         """Give back what is still held; for a call that is cut off between two effects."""
@@ -177,9 +182,7 @@ class Exchange:
         self.answer = Answer(tags=current_tags())
         if effect.probe and self._runtime.probe_timeout is not None and self._timeout is not None:
             self.attempts.first_token = min(self._timeout.first_token, self._runtime.probe_timeout)
-        options = self.attempts.options(
-            effect.number, effect.remaining, model=effect.model, ask_usage=self.ask_usage
-        )
+        options = self.attempts.options(effect.number, effect.remaining, model=effect.model, ask_usage=self.ask_usage)
         self.answer.request_id = self.attempts.call_id
         return options
 
@@ -222,19 +225,20 @@ class Exchange:
             return
         ends = self._started + self._total
         pieces: list[bytes] = []
+        late = False
         try:
             for piece in response.iter_bytes():
                 pieces.append(piece)
-                if clock() > ends:
-                    raise DeadlineExceeded(request=response.request, limit=self._total)
-        except openai.APIError:
-            raise
+                late = clock() > ends
+                if late:
+                    break
         except Exception as error:
-            late = isinstance(error, TimeoutError) or type(error).__name__.endswith("Timeout")
-            kind = openai.APITimeoutError if late else openai.APIConnectionError
+            kind = openai.APITimeoutError if type(error).__name__.endswith("Timeout") else openai.APIConnectionError
             raise kind(request=response.request) from error
         finally:
             response.close()
+        if late:
+            raise DeadlineExceeded(request=response.request, limit=self._total)
         response._content = b"".join(pieces)
 
     def _clocks(self) -> Clocks:
@@ -321,7 +325,7 @@ class Exchange:
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def emit(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         """Hand an event to the recorder, with what is known of the answer."""
         runtime = self._runtime
         if isinstance(event, Finished):
@@ -385,10 +389,6 @@ class Exchange:
         try:
             while True:
                 effect = self.programme.send(reply)
-                if isinstance(effect, Emit):
-                    self.emit(effect.event)
-                elif isinstance(effect, Record):
-                    self.record(effect)
-                reply = None
+                reply = self.perform(effect) if isinstance(effect, Emit | Record) else None
         except StopIteration:
             pass

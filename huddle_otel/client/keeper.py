@@ -3,8 +3,8 @@
 A finaliser runs wherever the garbage collector happens to, also in the middle of a critical section of OpenTelemetry or
 of ours on the same thread, so it must take no lock. `SimpleQueue.put` is re-entrant and made for this.
 
-Open bodies are watched for their clocks: each is looked at when its time may be up, not before, and only weakly held. So a
-stream costs one entry here, whatever its number of chunks, and no timer outlives it.
+Open bodies are watched for their clocks: each is looked at when its time may be up, not before, and only weakly held.
+So a stream costs one entry here, whatever its number of chunks, and no timer outlives it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _run() -> None:
             asked = _look
         try:
             asked()
-        except Exception:
+        except Exception:  # noqa: BLE001 - the thread must live; whatever it was is told
             _LOG.warning("huddle_otel: a stream's end could not be settled", exc_info=True)
 
 
@@ -89,7 +89,7 @@ def _look() -> None:
 
 
 def _forget_thread() -> None:
-    global _thread, _starting, _due  # noqa: PLW0603 - a forked child has neither the thread nor a trustworthy lock
+    global _thread, _starting, _due
     _thread, _starting, _due = None, threading.Lock(), []
 
 

@@ -101,7 +101,7 @@ class Attempts:
         "first_token",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a call is made of
         self,
         options: FinalRequestOptions,
         client: Any,

@@ -126,7 +126,9 @@ class Targets:
         self._settings = settings
         self.redirect_defaults = redirect_defaults
         self._origin = origin_of(settings.base_url)
-        self._urls: dict[type, Any] = {}  # one object for all moved clients: a copy that inherits it is told by identity
+        self._urls: dict[
+            type, Any
+        ] = {}  # one object for all moved clients: a copy that inherits it is told by identity
         self._hosts = frozenset(host.lower() for host in settings.hosts)
         self._known: weakref.WeakKeyDictionary[Any, tuple[Any, Target | None]] = weakref.WeakKeyDictionary()
         self._before: weakref.WeakKeyDictionary[Any, _Before] = weakref.WeakKeyDictionary()
@@ -166,7 +168,9 @@ class Targets:
                 return dict(given)
             self.key()
             return {**given, "base_url": self._settings.base_url, "api_key": StandIn.of(key)}
-        if url is self._urls.get(type(url)):  # a copy of a moved client: whatever key it was given is not for the gateway
+        if url is self._urls.get(
+            type(url)
+        ):  # a copy of a moved client: whatever key it was given is not for the gateway
             self.key()
             return {**given, "api_key": StandIn.of(key)}
         at_gateway = origin_of(str(url)) == self._origin

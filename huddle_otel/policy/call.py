@@ -207,7 +207,7 @@ class _Call:
     fell_back_from: str = ""
 
 
-def call(
+def call(  # noqa: PLR0913 - the models, the policies, and what the glue measures
     models: tuple[str, ...],
     policy: RetryPolicy | None,
     rate_limit: RateLimitPolicy | None,

@@ -43,7 +43,14 @@ _LIMIT_HEADERS: Final = (
 
 _CIRCUITS: Final = {contract.BREAKER: "state", contract.RETRY_BUDGET: "retry_budget"}
 """Metric -> field of a circuit's figures."""
-_STATES: Final[dict[Any, float]] = {"closed": 0, "half_open": 1, "open": 2, "forced_open": 2, "disabled": 0, "metrics_only": 0}
+_STATES: Final[dict[Any, float]] = {
+    "closed": 0,
+    "half_open": 1,
+    "open": 2,
+    "forced_open": 2,
+    "disabled": 0,
+    "metrics_only": 0,
+}
 
 
 class Metrics:
@@ -90,13 +97,15 @@ class Metrics:
     def _of_circuits(self, metric: Metric) -> dict[Key, float]:
         field = _CIRCUITS[metric]
         figures = ((each["circuit"], each[field]) for each in self.circuits())
-        return {
-            ((contract.CIRCUIT, name),): _STATES.get(value, value) for name, value in figures if value is not None
-        }
+        return {((contract.CIRCUIT, name),): _STATES.get(value, value) for name, value in figures if value is not None}
 
     def circuit_changed(self, event: CircuitChanged) -> None:
         """Count a circuit's change of state."""
-        key = ((contract.CIRCUIT, event.circuit), (contract.BREAKER_FROM, event.before), (contract.BREAKER_TO, event.after))
+        key = (
+            (contract.CIRCUIT, event.circuit),
+            (contract.BREAKER_FROM, event.before),
+            (contract.BREAKER_TO, event.after),
+        )
         self.tallies.add_all([(contract.TRANSITIONS, key, 1)])
 
     def started(self, request: Request) -> None:

@@ -101,8 +101,6 @@ def instrumented(gateway: Gateway, recorded: Recorded) -> Instrument:
     return instrument
 
 
-
-
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run async code to its end in a loop of its own."""
     return asyncio.run(work)

@@ -437,7 +437,9 @@ def test_an_absolute_url_to_the_gateway_carries_only_the_huddle_key(
     _only_huddle(wire, 1)
 
 
-@pytest.mark.parametrize("near", ["HTTP://127.0.0.1:{port}/v1", "http://127.0.0.1:{port}/v1/", "http://127.0.0.1:{port}/v1//"])
+@pytest.mark.parametrize(
+    "near", ["HTTP://127.0.0.1:{port}/v1", "http://127.0.0.1:{port}/v1/", "http://127.0.0.1:{port}/v1//"]
+)
 def test_the_gateway_is_known_however_its_url_is_spelled(
     wire: Wire, instrument: Instrument, make: Callable[..., Any], recorded: Recorded, near: str
 ) -> None:

@@ -177,9 +177,7 @@ def test_a_hint_is_read_in_all_its_spellings(headers: dict[str, str], expected: 
     assert hint_of(headers, wall=NOW) == expected
 
 
-@pytest.mark.parametrize(
-    "headers", [("retry-after",), ("llm_provider-retry-after",)], ids=["own", "of-the-upstream"]
-)
+@pytest.mark.parametrize("headers", [("retry-after",), ("llm_provider-retry-after",)], ids=["own", "of-the-upstream"])
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_hint_beyond_the_deadline_is_the_real_error_at_once(
     gateway: Gateway, instrument: Instrument, recorded: Recorded, flavour: str, headers: tuple[str, ...]
@@ -215,9 +213,7 @@ def test_a_hint_is_waited_for(
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_what_each_attempt_sends(
-    gateway: Gateway, instrument: Instrument, recorded: Recorded, flavour: str
-) -> None:
+def test_what_each_attempt_sends(gateway: Gateway, instrument: Instrument, recorded: Recorded, flavour: str) -> None:
     gateway.script([Rule(faults.rate_limited(), calls={0, 1})])
     instrument()
     _create(flavour)
@@ -263,14 +259,19 @@ def test_the_gateways_own_retries_are_left_alone(
     assert "x-litellm-num-retries" not in gateway.calls[0].headers
 
 
-def test_what_the_app_says_to_the_gateway_stands(
-    gateway: Gateway, instrument: Instrument, recorded: Recorded
-) -> None:
+def test_what_the_app_says_to_the_gateway_stands(gateway: Gateway, instrument: Instrument, recorded: Recorded) -> None:
     instrument()
-    mine = {"X-LiteLLM-Num-Retries": "4", "x-litellm-timeout": "9", "X-LITELLM-CALL-ID": "mine", "X-Stainless-Retry-Count": "7"}
+    mine = {
+        "X-LiteLLM-Num-Retries": "4",
+        "x-litellm-timeout": "9",
+        "X-LITELLM-CALL-ID": "mine",
+        "X-Stainless-Retry-Count": "7",
+    }
     _create("sync", extra_headers=mine)
     headers = gateway.calls[0].headers
-    assert {name.lower(): headers[name.lower()] for name in mine} == {name.lower(): value for name, value in mine.items()}
+    assert {name.lower(): headers[name.lower()] for name in mine} == {
+        name.lower(): value for name, value in mine.items()
+    }
     assert recorded.attributes["huddle.request.id"] == "mine"
 
 

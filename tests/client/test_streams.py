@@ -302,7 +302,9 @@ BROKEN: list[tuple[str, Fault, str, str, str | None]] = [
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize(("fault", "outcome", "error_type", "kind"), [row[1:] for row in BROKEN], ids=[r[0] for r in BROKEN])
+@pytest.mark.parametrize(
+    ("fault", "outcome", "error_type", "kind"), [row[1:] for row in BROKEN], ids=[r[0] for r in BROKEN]
+)
 def test_a_stream_that_breaks_is_an_error_of_its_kind(
     gateway: Gateway,
     instrument: Instrument,
@@ -524,7 +526,9 @@ def test_a_stream_is_the_clients_own(instrument: Instrument, flavour: str) -> No
 
 
 @pytest.mark.parametrize("persona", ["litellm", "openai"])
-@pytest.mark.parametrize("asked", [None, {"include_usage": True}, {"include_usage": False}, {"include_obfuscation": False}])
+@pytest.mark.parametrize(
+    "asked", [None, {"include_usage": True}, {"include_usage": False}, {"include_obfuscation": False}]
+)
 @pytest.mark.parametrize("how", ["typed", "raw-parse", "lines", "bytes", "async"])
 def test_the_app_sees_the_chunks_it_would_have_seen(
     instrument: Instrument, recorded: Recorded, persona: str, asked: dict[str, Any] | None, how: str
@@ -590,9 +594,7 @@ def test_two_streams_at_once_do_not_mix(
     assert sorted(models) == ["first", "second"]
 
 
-def test_async_generators_leave_no_context_behind(
-    instrument: Instrument, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_async_generators_leave_no_context_behind(instrument: Instrument, caplog: pytest.LogCaptureFixture) -> None:
     """A generator over a stream that is closed from another context must not say `Failed to detach context`."""
     instrument()
 

@@ -186,7 +186,11 @@ def test_a_strange_answer_costs_facts_and_nothing_else(
         b'{"id": 7, "model": ["x"], "choices": [{"finish_reason": 3}, null, "a"], '
         b'"usage": {"prompt_tokens": -1, "completion_tokens": "many", "cost": "NaN"}}'
     )
-    headers = {"x-litellm-response-cost": "None", "x-litellm-attempted-retries": "x", "x-ratelimit-remaining-tokens": "-"}
+    headers = {
+        "x-litellm-response-cost": "None",
+        "x-litellm-attempted-retries": "x",
+        "x-ratelimit-remaining-tokens": "-",
+    }
     gateway.script([Rule(faults.status(200, body=odd, headers=headers))])
     instrument()
     make(openai.OpenAI).chat.completions.with_raw_response.create(**SAY)

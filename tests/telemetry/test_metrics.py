@@ -26,7 +26,14 @@ DONE = Finished(
 
 def _request(model: str) -> Request:
     return Request(
-        operation="chat", model=model, host="h", port=None, provider="p", stream=False, body={}, path="/chat/completions"
+        operation="chat",
+        model=model,
+        host="h",
+        port=None,
+        provider="p",
+        stream=False,
+        body={},
+        path="/chat/completions",
     )
 
 

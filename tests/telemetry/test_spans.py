@@ -111,7 +111,9 @@ COSTS: list[tuple[str, str, str, dict[str, Any], str, float | None]] = [
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
-@pytest.mark.parametrize(("persona", "model", "settings", "source", "cost"), [r[1:] for r in COSTS], ids=[r[0] for r in COSTS])
+@pytest.mark.parametrize(
+    ("persona", "model", "settings", "source", "cost"), [r[1:] for r in COSTS], ids=[r[0] for r in COSTS]
+)
 def test_who_says_what_it_cost(
     instrument: Instrument,
     recorded: Recorded,
@@ -248,7 +250,10 @@ def test_token_details(instrument: Instrument, recorded: Recorded, make: Callabl
         "gen_ai.usage.reasoning.output_tokens": 3,
     }
     assert wanted.items() <= recorded.attributes.items()
-    counted = {kind: recorded.total("huddle.client.tokens", type=kind) for kind in ("input", "output", "cache_read", "reasoning")}
+    counted = {
+        kind: recorded.total("huddle.client.tokens", type=kind)
+        for kind in ("input", "output", "cache_read", "reasoning")
+    }
     assert counted == {"input": 2, "output": 11, "cache_read": 1, "reasoning": 3}
 
 
@@ -289,7 +294,9 @@ def test_an_answer_that_parse_refuses_was_billed_all_the_same(
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_long_document_read_as_bytes_keeps_its_usage(instrument: Instrument, recorded: Recorded, flavour: str) -> None:
+def test_a_long_document_read_as_bytes_keeps_its_usage(
+    instrument: Instrument, recorded: Recorded, flavour: str
+) -> None:
     """It is not kept whole for our sake: only its end, where the usage stands."""
     instrument()
 
@@ -431,9 +438,7 @@ def test_another_hosts_request_id_is_taken_where_there_is_one(
     assert recorded.attributes["gen_ai.provider.name"] == "openai"
 
 
-def test_tags_are_those_of_the_caller(
-    instrument: Instrument, recorded: Recorded, make: Callable[..., Any]
-) -> None:
+def test_tags_are_those_of_the_caller(instrument: Instrument, recorded: Recorded, make: Callable[..., Any]) -> None:
     instrument()
     client = make(openai.OpenAI)
     with tags(team="search", tier=1):
@@ -463,7 +468,9 @@ def test_the_span_is_a_child_of_the_apps_and_the_apps_stays_current(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_without_sampling_there_are_metrics_and_results(gateway: Gateway, make: Callable[..., Any], stream: bool) -> None:
+def test_without_sampling_there_are_metrics_and_results(
+    gateway: Gateway, make: Callable[..., Any], stream: bool
+) -> None:
     recorded = Recorded(ALWAYS_OFF)
     gateway.script([Rule(faults.rate_limited(), calls={0})])
     instrumented(gateway, recorded)()

@@ -105,7 +105,13 @@ def test_the_same_settings_again_change_nothing(instrument: Instrument) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"provider_name": "x"}, {"retry": None}, {"timeout": TimeoutPolicy(total=60)}, {"hosts": "a.example"}, {"api_key": "k"}],
+    [
+        {"provider_name": "x"},
+        {"retry": None},
+        {"timeout": TimeoutPolicy(total=60)},
+        {"hosts": "a.example"},
+        {"api_key": "k"},
+    ],
 )
 def test_other_settings_are_in_force_from_then_on(
     instrument: Instrument, change: dict[str, Any], caplog: pytest.LogCaptureFixture

@@ -464,7 +464,7 @@ ENDS: tuple[tuple[str, Ended, Verdict, bool], ...] = (
     ("whole", Ended(Outcome.OK, None), OK, True),
     ("left", Ended(Outcome.ABANDONED, None), IGNORED, False),
     ("cancelled", Ended(Outcome.CANCELLED, None), IGNORED, False),
-    ("truncated, only recorded", Ended(Outcome.TRUNCATED, None), IGNORED, False),
+    ("truncated, only recorded", Ended(Outcome.TRUNCATED, None), FAILURE, True),
     ("broken", Ended(Outcome.ERROR, fault(Fault.DISCONNECT, delivered=True)), FAILURE, True),
 )
 
@@ -504,9 +504,7 @@ def test_interrupted_at_each_wait(steps: list[Step], attempts: int, told: str) -
 
 
 def test_a_driver_that_does_not_say_how_a_delivered_stream_ended() -> None:
-    programme = call(
-        ("m",), None, None, max_retries=0, started=0, total=float("inf"), draw=random.Random(0).random
-    )
+    programme = call(("m",), None, None, max_retries=0, started=0, total=float("inf"), draw=random.Random(0).random)
     replies: list[Reply] = [None, Admitted(0.0, probe=False), Opened(slow=False), None]
     effects = [programme.send(reply) for reply in replies]
     assert isinstance(effects[-1], Emit)

@@ -92,7 +92,9 @@ def test_attempts_are_counted_to_the_limit() -> None:
 @pytest.mark.parametrize("most", [0, 1, 2])
 def test_ambiguous_failures_have_a_limit_of_their_own(most: int) -> None:
     policy = replace(POLICY, max_attempts=9, max_ambiguous=most)
-    assert [_delay(_failure(status=500), policy, ambiguous=n) is not None for n in range(4)] == [n < most for n in range(4)]
+    assert [_delay(_failure(status=500), policy, ambiguous=n) is not None for n in range(4)] == [
+        n < most for n in range(4)
+    ]
     assert _delay(_failure(status=429), policy, ambiguous=most) is not None, "the others are not held back by it"
 
 

@@ -135,7 +135,14 @@ _URL = "an https:// URL"
 BAD_ARGUMENTS: list[tuple[str, Any, str]] = [
     *(
         ("base_url", value, _URL)
-        for value in ("", "gru.huddle01.io/v1", "http://gru.huddle01.io/v1", "https://", "https://x/v1?a=1", "https://x/#a")
+        for value in (
+            "",
+            "gru.huddle01.io/v1",
+            "http://gru.huddle01.io/v1",
+            "https://",
+            "https://x/v1?a=1",
+            "https://x/#a",
+        )
     ),
     *(("base_url", value, _URL) for value in ("https://x:port/v1", "https://[::1", None, 7)),
     *(("hosts", value, "tuple") for value in (7, ("",), (7,))),
@@ -155,7 +162,9 @@ def test_a_bad_argument_is_named_with_its_value_and_what_is_permitted(field: str
         Settings.load({}, **{field: value})
     assert caught.value.field == field
     assert permitted in caught.value.permitted
-    assert str(caught.value) == f"{field} = {caught.value.value!r} is not permitted: it must be {caught.value.permitted}"
+    assert (
+        str(caught.value) == f"{field} = {caught.value.value!r} is not permitted: it must be {caught.value.permitted}"
+    )
 
 
 _NOT_NUMBERS = (True, "1", None, math.nan, math.inf, -1)
@@ -175,7 +184,9 @@ BAD_POLICIES: list[tuple[type[Any], str, Any]] = [
 
 @pytest.mark.parametrize(("kind", "field", "value"), BAD_POLICIES)
 def test_a_policy_that_exists_is_a_policy_that_works(kind: type[Any], field: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=rf"^{kind.__name__}\.\w+ = .+ is not permitted: it must be ") as caught:
+    with pytest.raises(
+        ConfigurationError, match=rf"^{kind.__name__}\.\w+ = .+ is not permitted: it must be "
+    ) as caught:
         kind(**{field: value})
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, openai.OpenAIError)
@@ -183,7 +194,13 @@ def test_a_policy_that_exists_is_a_policy_that_works(kind: type[Any], field: str
 
 @pytest.mark.parametrize(
     "url",
-    ["https://x.example", "https://x.example:8443/v1", "http://localhost:4000", "http://127.0.0.1:1/v1", "http://[::1]:80/v1"],
+    [
+        "https://x.example",
+        "https://x.example:8443/v1",
+        "http://localhost:4000",
+        "http://127.0.0.1:1/v1",
+        "http://[::1]:80/v1",
+    ],
 )
 def test_urls_that_are_permitted(url: str) -> None:
     assert Settings.load({}, base_url=url).base_url == url
