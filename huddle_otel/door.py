@@ -66,8 +66,8 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
         breaker: When the circuit of a host, model and operation opens; None never.
         bulkhead: How many calls of a circuit may be under way at once; None is no bound.
         rate_limit: How calls wait after a 429; None is not at all.
-        fallbacks: Models to try in place of another, `{"claude-sonnet-4.6": ("gpt-4.1",)}`, when its circuit is open or its
-            attempts are spent.
+        fallbacks: Models to try in place of another, `{"claude-sonnet-4.6": ("gpt-4.1",)}`, when its circuit is open or
+            its attempts are spent.
         truncated_stream: `"raise"` when a stream ends without saying so, or only `"record"` it.
         prices: Your own prices, `{model: {"input": USD per 1M tokens, "output": …}}`.
         tag_metrics: Names of tags that also become metric attributes.
@@ -119,7 +119,7 @@ def current_health() -> dict[str, Any]:
 
     Returns:
         `{"instrumented": bool, "circuits": [{"circuit": "host/model/operation", "state": "closed", "retry_in": s,
-        "calls", "failures", "slow" of the window, "last_cause", "in_flight", "waiting", "limit", "retry_budget": tokens,
+        "calls", "failures", "slow" of the window, "last_cause", "in_flight", "waiting", "limit", "retry_budget": n,
         "paused_for": s, "admitted", "ok", "failure", "ignored" so far}, …]}`
     """
     from huddle_otel.client import patch  # noqa: PLC0415 - see the module

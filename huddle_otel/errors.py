@@ -65,7 +65,7 @@ class MissingKeyError(ConfigurationError):
 
 
 class MalformedResponseError(openai.APIError, ValueError):
-    """An answer, or a chunk of a stream, is not JSON. The bare client raises a `json.JSONDecodeError`, a `ValueError`."""
+    """An answer, or a chunk of a stream, is not JSON; the bare client raises `json.JSONDecodeError` (`ValueError`)."""
 
     def __init__(self, *, request: Any, detail: str) -> None:
         """Say what could not be read."""
@@ -103,7 +103,7 @@ class BulkheadFullError(openai.APIConnectionError):
 
 
 class RateLimitedError(openai.APIConnectionError):
-    """Refused without a request: an answer said that nothing is left of the limit. After a 429, that 429 is raised instead.
+    """Refused without a request: an answer said that nothing is left of the limit. After a 429, that is raised instead.
 
     Attributes:
         circuit: `host/model/operation`.

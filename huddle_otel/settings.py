@@ -89,7 +89,7 @@ class TimeoutPolicy:
             raise ConfigurationError(
                 field="TimeoutPolicy.per_model", value=given, permitted="a mapping of model names to TimeoutPolicy"
             )
-        for model, policy in cast("Mapping[Any, Any]", given).items():
+        for model, policy in given.items():
             if not isinstance(policy, TimeoutPolicy) or policy.per_model:
                 raise ConfigurationError(
                     field=f"TimeoutPolicy.per_model[{model!r}]",
@@ -107,42 +107,6 @@ class TimeoutPolicy:
     def of(self, model: str) -> TimeoutPolicy:
         """Return the clocks of a model."""
         return self.per_model.get(model, self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """The one retry loop. An app's own `max_retries` is an upper bound on it; `max_retries=0` means none.
-
-    Raises:
-        ConfigurationError: A value is out of its range, or `cap` is below `base`.
-    """
-
-    max_attempts: int = 3
-    """Sends per call at most, the first one included."""
-    base: float = 0.5
-    """Upper bound of the first wait, s; it doubles with each retry. The wait is drawn evenly from 0 to the bound."""
-    cap: float = 8.0
-    """The bound stops growing here, s."""
-    max_ambiguous: int = 1
-    """Retries per call after a failure that may already have been billed (read timeouts, 500, 502, 504, …)."""
-    gateway_retries: int | None = 0
-    """Retries the gateway may add below ours (`x-litellm-num-retries`); None leaves its own default in force."""
-    budget: RetryBudgetPolicy | None = field(default_factory=lambda: RetryBudgetPolicy())
-    """What retries may add to a circuit's load; None: no bound but `max_attempts`."""
-
-    def __post_init__(self) -> None:
-        """Validate."""
-        _check_int(self, "max_attempts", low=1, high=20)
-        _check(self, "base", low=0, high=60)
-        _check(self, "cap", low=0, high=600)
-        _check_int(self, "max_ambiguous", low=0, high=20)
-        if self.gateway_retries is not None:
-            _check_int(self, "gateway_retries", low=0, high=20)
-        _check_policy(self, "budget", RetryBudgetPolicy)
-        if self.cap < self.base:
-            raise ConfigurationError(
-                field="RetryPolicy.cap", value=self.cap, permitted=f"at least RetryPolicy.base ({self.base:g})"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +129,42 @@ class RetryBudgetPolicy:
         _check(self, "per_success", low=0, high=1)
         _check(self, "capacity", low=1, high=1e6)
         _check(self, "ambiguous_cost", low=1, high=100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """The one retry loop. An app's own `max_retries` is an upper bound on it; `max_retries=0` means none.
+
+    Raises:
+        ConfigurationError: A value is out of its range, or `cap` is below `base`.
+    """
+
+    max_attempts: int = 3
+    """Sends per call at most, the first one included."""
+    base: float = 0.5
+    """Upper bound of the first wait, s; it doubles with each retry. The wait is drawn evenly from 0 to the bound."""
+    cap: float = 8.0
+    """The bound stops growing here, s."""
+    max_ambiguous: int = 1
+    """Retries per call after a failure that may already have been billed (read timeouts, 500, 502, 504, …)."""
+    gateway_retries: int | None = 0
+    """Retries the gateway may add below ours (`x-litellm-num-retries`); None leaves its own default in force."""
+    budget: RetryBudgetPolicy | None = field(default_factory=RetryBudgetPolicy)
+    """What retries may add to a circuit's load; None: no bound but `max_attempts`."""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        _check_int(self, "max_attempts", low=1, high=20)
+        _check(self, "base", low=0, high=60)
+        _check(self, "cap", low=0, high=600)
+        _check_int(self, "max_ambiguous", low=0, high=20)
+        if self.gateway_retries is not None:
+            _check_int(self, "gateway_retries", low=0, high=20)
+        _check_policy(self, "budget", RetryBudgetPolicy)
+        if self.cap < self.base:
+            raise ConfigurationError(
+                field="RetryPolicy.cap", value=self.cap, permitted=f"at least RetryPolicy.base ({self.base:g})"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,7 +348,7 @@ class Settings:
                 isinstance(each, str) and each for each in cast("tuple[Any]", values)
             ):
                 raise ConfigurationError(field=name, value=values, permitted="a tuple of non-empty texts")
-        for host in cast("tuple[str, ...]", self.hosts):
+        for host in self.hosts:
             if "/" in host or "@" in host:
                 raise ConfigurationError(
                     field="hosts", value=host, permitted="`name` or `name:port`, no scheme or path"
@@ -398,7 +398,7 @@ def _check_fallbacks(given: Any) -> None:
     permitted = "a mapping of model names to tuples of other model names, without loops"
     if not isinstance(given, Mapping):
         raise ConfigurationError(field="fallbacks", value=given, permitted=permitted)
-    fallbacks = cast("Mapping[Any, Any]", given)
+    fallbacks: Mapping[Any, Any] = given
     for model, others in fallbacks.items():
         named = isinstance(others, tuple | list) and all(isinstance(each, str) and each for each in cast("Any", others))
         # a call goes through one model's list only, yet two models that name each other are a slip of the pen

@@ -7,8 +7,9 @@ A `Body` belongs to one response and hangs on its `extensions`, so that a stream
 * the app closes the response, by whichever of its ways     -> the hooked `close` / `aclose`
 * nobody holds it any more                                  -> a finaliser, by way of `keeper`
 
-Its clocks run on content, so pings and empty chunks do not reset them, and only while the app waits for a read. When one runs out, the
-keeper shuts the socket down; the read that waits on it then fails, in whatever thread or task, and the error is given its name here.
+Its clocks run on content, so pings and empty chunks do not reset them, and only while the app waits for a read. When
+one runs out, the keeper shuts the socket down; the read that waits on it then fails, in whatever thread or task, and
+the error is given its name here.
 """
 
 from __future__ import annotations
@@ -317,7 +318,7 @@ class Body:
 
 
 class AsyncWatch:
-    """The chunks of an async stream. Not a generator: the event loop closes dropped generators, each in a task of its own.
+    """The chunks of an async stream. No generator: the event loop closes dropped ones, each in a task of its own.
 
     Attributes:
         held: Chunks read ahead, to be handed out first.
@@ -352,8 +353,8 @@ class AsyncWatch:
 def _cut(response: Any) -> None:
     """Shut a response's connection down, so that whoever waits for a read on it is woken with an error.
 
-    Not where other requests share it (HTTP/2), and not where the transport does not show its socket (aiohttp): there, the read timeout is
-    what ends the wait.
+    Not where other requests share it (HTTP/2), and not where the transport does not show its socket (aiohttp): there,
+    the read timeout is what ends the wait.
     """
     stream = response.extensions.get("network_stream") if response is not None else None
     if stream is None or response.http_version == "HTTP/2":

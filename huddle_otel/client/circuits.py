@@ -147,10 +147,9 @@ class Circuits:
             if ticket is None or not waiting.held:
                 return None, None
             waiting.held = False
-            if ticket.done():
+            if ticket.done() or circuit.bulkhead is None:
                 reply, leave = self._enter(circuit, now, draw)
             else:
-                assert circuit.bulkhead is not None
                 circuit.bulkhead.waiting.remove(ticket)
                 message = f"{int(circuit.bulkhead.limit)} calls under way"
                 refusal = Failure(fault=Fault.REJECTED, error_type="bulkhead_full", message=message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable
@@ -111,7 +112,7 @@ def _prime(exchange: Exchange, stream: Any) -> None:
 def _waker(event: anyio.Event) -> Callable[[], object]:
     """Return a function that sets an event of this event loop from any thread."""
     if sniffio.current_async_library() == "trio":
-        import trio  # noqa: PLC0415 - there, since we run under it
+        trio = importlib.import_module("trio")  # there, since we run under it; not a dependency of ours
 
         token = trio.lowlevel.current_trio_token()
         return lambda: token.run_sync_soon(event.set)

@@ -134,11 +134,13 @@ class Exchange:
         """Do what takes no time."""
         if isinstance(effect, Admit):
             return self._admit(effect)
-        if isinstance(effect, Record):
-            return self._record(effect)
         if isinstance(effect, Withdraw):
             return Paid(self._leave is None or self._runtime.circuits.withdraw(self._leave, ambiguous=effect.ambiguous))
-        return self._emit(effect.event)
+        if isinstance(effect, Record):
+            self._record(effect)
+        else:
+            self._emit(effect.event)
+        return None
 
     # --- leave -------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from types import SimpleNamespace
 from typing import Any, Final
@@ -57,10 +58,8 @@ class Tap:
     def _read_tail(self, tail: bytes) -> None:
         """Read a document that was short enough to keep; of a longer one find the usage, which stands at its end."""
         if self._whole:
-            try:
+            with contextlib.suppress(ValueError):
                 self._fold.whole(json.loads(tail))
-            except ValueError:
-                pass
             return
         at = tail.rfind(b'"usage"')
         start = tail.find(b"{", at) if at >= 0 else -1

@@ -148,7 +148,7 @@ class Targets:
 
     # --- construction ------------------------------------------------------------------------------------------------
 
-    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: PLR0911 - one return per way to be made
         """Return the constructor arguments of a client, with the gateway where nothing else was asked for.
 
         A copy of a redirected client hands its stand-in on; made for another host, it gets the app's own key back.
@@ -168,10 +168,8 @@ class Targets:
                 return dict(given)
             self.key()
             return {**given, "base_url": self._settings.base_url, "api_key": StandIn.of(key)}
-        if url is self._urls.get(
-            type(url)
-        ):  # a copy of a moved client: whatever key it was given is not for the gateway
-            self.key()
+        if url is self._urls.get(type(url)):
+            self.key()  # a copy of a moved client: whatever key it was given is not for the gateway
             return {**given, "api_key": StandIn.of(key)}
         at_gateway = origin_of(str(url)) == self._origin
         if at_gateway and (key is None or key == os.environ.get("OPENAI_API_KEY")):

@@ -10,7 +10,7 @@
 
     force():  FORCED_OPEN rejects all, DISABLED admits and does not record, METRICS_ONLY admits and records
 
-A success never trips it, unless it was slow. Every change of state starts a new generation, and what an older generation
+A success never trips it, unless it was slow. Each change of state starts a new generation, and what an older generation
 reports changes nothing: neither a late failure of before the trip nor a probe that was given up. After resilience4j,
 Polly and gobreaker.
 

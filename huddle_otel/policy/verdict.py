@@ -34,5 +34,5 @@ def verdict_of(failure: Failure | None) -> Verdict:
 
 
 def may_fall_back(failure: Failure) -> bool:
-    """Tell whether another model may do better where this one failed for good: not if the request itself is at fault."""
+    """Tell whether another model may do better where this one failed: not if the request itself is at fault."""
     return retry.classify(failure) in {RetryClass.NEVER_REACHED, RetryClass.REFUSED, RetryClass.AMBIGUOUS}

@@ -155,16 +155,15 @@ def _add_reliability(attributes: dict[str, Any], event: Finished) -> None:
 
 
 def _add_response(attributes: dict[str, Any], answer: Answer) -> None:
-    for name, value in (
-        (contract.RESPONSE_ID, answer.id),
-        (contract.RESPONSE_MODEL, answer.model),
-        (contract.FINISH_REASONS, answer.finish_reasons or None),
-        (contract.RESPONSE_TIER, answer.service_tier),
-        (contract.FINGERPRINT, answer.fingerprint),
-        (contract.TIME_TO_FIRST_CHUNK, answer.first_chunk),
-    ):
-        if value is not None:
-            attributes[name] = value
+    known = {
+        contract.RESPONSE_ID: answer.id,
+        contract.RESPONSE_MODEL: answer.model,
+        contract.FINISH_REASONS: answer.finish_reasons or None,
+        contract.RESPONSE_TIER: answer.service_tier,
+        contract.FINGERPRINT: answer.fingerprint,
+        contract.TIME_TO_FIRST_CHUNK: answer.first_chunk,
+    }
+    attributes.update({name: value for name, value in known.items() if value is not None})
 
 
 def _add_usage(attributes: dict[str, Any], answer: Answer) -> None:
