@@ -122,7 +122,7 @@ def _status_failure(error: openai.APIStatusError, *, wall: float, delivered: boo
 def hint_of(headers: Mapping[str, str], *, wall: float, message: str = "") -> float | None:
     """Return how long the upstream asks to wait, s, or None. Source: RFC 9110 `Retry-After` and its relatives.
 
-    The gateway hands its upstream's hint on as `llm_provider-retry-after`; its own comes first. Older gateways tell of a
+    The gateway hands its upstream's hint on as `llm_provider-retry-after`; its own comes first. Older ones tell of a
     cooldown only in the message.
     """
     millis = _number(headers.get("retry-after-ms"))
