@@ -7,8 +7,8 @@ from typing import Final
 SPACING: Final = 0.01
 """Seconds between the calls the gate lets go, so that they leave in order and not as a herd."""
 DRAIN: Final = 1.0
-"""Seconds after its opening by which everyone may go. Without this bound, more callers than one per `SPACING` would make
-the line growing for ever, and so would those that ask, are told to wait too long, and leave."""
+"""Seconds after its opening by which everyone may go. Without it, more callers than one per `SPACING` would keep the
+line growing for ever, and so would those that ask, are told to wait too long, and leave."""
 
 
 class Gate:
