@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import openai
-
 from huddle_otel import TimeoutPolicy
 from huddle_otel.gateway import faults
 
@@ -108,6 +106,11 @@ _401: Final = "authentication_error"
 _429: Final = "throttling_error"
 _500: Final = "internal_server_error"
 
+# Every clock of SHORT is a second, and of clocks that run out together the total's is named.
+_LATE: Final = "deadline_exceeded"
+# The gateway's clock first, then perhaps ours in the attempt after; or ours at once.
+_EITHER: Final = "CC?|C?E"
+
 STATUSES: Final = (
     failing("500", faults.status(500), "InternalServerError", 500, _500, "CC", "litellm.InternalServerError"),
     failing("502-page", faults.bad_gateway(), "InternalServerError", 502, _500, "CC", "litellm.BadGatewayError"),
@@ -134,7 +137,7 @@ STATUSES: Final = (
     failing("422", faults.status(422), "UnprocessableEntityError", 422, _400, "E", "litellm.BadRequestError"),
     failing("reset", faults.reset_before_first_byte(), "InternalServerError", 500, _500, "CC", "Connection error"),
     # The gateway stops its upstream at x-litellm-timeout and says 408, a moment before our own clock says it is late.
-    timed("hang", faults.hang(), "APIStatusError|DeadlineExceeded", "408|timeout", "CC?"),
+    timed("hang", faults.hang(), "APIStatusError|DeadlineExceeded", f"408|{_LATE}", _EITHER),
     # One bad answer, then good ones.
     Case(name="500-once", fault=faults.status(500), calls={0}, classes="C"),
     Case(name="429-once", fault=faults.rate_limited(0.02), calls={0}, classes="B"),
@@ -146,20 +149,13 @@ PLAIN: Final = (
     failing("body-reset", faults.reset(1), "InternalServerError", 500, _500, "CC", "Connection error"),
     failing("body-cut", faults.truncated_body(), "InternalServerError", 500, _500, "CC", "Connection error"),
     failing("body-not-json", faults.unparsable_body(), "InternalServerError", 500, _500, "CC", "Unterminated string"),
-    timed("body-stalls", faults.stall(1), "APIStatusError|DeadlineExceeded", "408|timeout", "CC?"),
+    timed("body-stalls", faults.stall(1), "APIStatusError|DeadlineExceeded", f"408|{_LATE}", _EITHER),
     Case(name="body-slow", fault=faults.slow_success(0.3)),
 )
 
 _LOST: Final = "litellm.APIConnectionError"
 _START: Final = "Error processing stream start"
 _EARLY: Final[dict[str, Any]] = {"headers": False, "extra": (("keepalive_seconds", 0.001),)}
-
-# openai 1.x and 2.x pass on what httpx raises while a stream is read.
-_WRAPS: Final = int(openai.__version__.partition(".")[0]) >= 3
-_SILENT: Final = "APITimeoutError" if _WRAPS else "ReadTimeout"
-# So does the middleware, where it reads ahead to the first content in a sync client.
-_LATE: Final = "DeadlineExceeded" if _WRAPS else "DeadlineExceeded|ReadTimeout"
-_LATE_TYPE: Final = "timeout" if _WRAPS else "timeout|read_timeout"
 
 STREAMS: Final = (
     # Dead before the gateway has passed anything on: a status, not a frame. The upstream may have worked: class C.
@@ -177,13 +173,13 @@ STREAMS: Final = (
     # This version parses every chunk, so that no malformed one gets through to the client's JSON parser.
     frame("malformed-later", faults.malformed_chunk(2), "D", _LOST, content=2),
     # Whichever clock is first: the gateway's, on bytes from its upstream, or ours.
-    timed("stall-early", faults.stall(0), f"APIError|{_LATE}", f"stream_error|{_LATE_TYPE}", "CC?"),
-    timed("stall-later", faults.stall(2), f"APIError|{_SILENT}", "stream_error|read_timeout", "D", content=2),
+    timed("stall-early", faults.stall(0), "APIError|DeadlineExceeded", f"stream_error|{_LATE}", _EITHER),
+    timed("stall-later", faults.stall(2), "APIError|DeadlineExceeded", f"stream_error|{_LATE}", "D", content=2),
     # Pings of the upstream are not passed on, but they keep the gateway's clock from running out: ours is the only one.
-    timed("pings-only", faults.ping_forever(0.05), _LATE, _LATE_TYPE, "C", headers=True),
-    timed("pings-only-later", faults.ping_forever(0.05, 2), _SILENT, "read_timeout", "D", content=2, headers=True),
-    timed("empty-deltas", faults.empty_deltas(0.02), _LATE, _LATE_TYPE, "C", headers=True),
-    timed("empty-deltas-later", faults.empty_deltas(0.02, 2), _SILENT, "read_timeout", "D", content=2, headers=True),
+    timed("pings-only", faults.ping_forever(0.05), "DeadlineExceeded", _LATE, "E", headers=True),
+    timed("pings-only-later", faults.ping_forever(0.05, 2), "DeadlineExceeded", _LATE, "D", content=2, headers=True),
+    timed("empty-deltas", faults.empty_deltas(0.02), "DeadlineExceeded", _LATE, "E", headers=True),
+    timed("empty-deltas-later", faults.empty_deltas(0.02, 2), "DeadlineExceeded", _LATE, "D", content=2, headers=True),
     # A tidy end is believed: the gateway makes up finish_reason, usage and [DONE]. No client can see what is missing.
     Case(name="cut-tidy-early", fault=faults.cut(0), content=0),
     Case(name="cut-tidy-later", fault=paced(faults.cut(2)), content=2),
@@ -200,7 +196,7 @@ STREAMS: Final = (
     frame("early-401", faults.upstream_key_bad(), "E", _START, kind=_401, **_EARLY),
     frame("early-429", faults.rate_limited(), "BBB", "litellm.RateLimitError", kind=_429, **_EARLY),
     frame("early-quota", faults.insufficient_quota(), "E", "exceeded your current quota", kind=_429, **_EARLY),
-    timed("early-hang", faults.hang(), f"APIError|{_LATE}", f"stream_error|{_LATE_TYPE}", "CC?", **_EARLY),
+    timed("early-hang", faults.hang(), "APIError|DeadlineExceeded", f"stream_error|{_LATE}", _EITHER, **_EARLY),
     # Slow, and good.
     Case(name="slow-content", fault=faults.slow_success(0.3)),
     Case(name="pings-first", fault=faults.pings(0.05, 0.3)),

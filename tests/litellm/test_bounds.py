@@ -61,5 +61,5 @@ def test_a_timeout_it_does_not_know_does_not(stream: bool, lab: Lab) -> None:
     lab.script(Rule(faults.hang()))
     seen = lab.ask("priced", stream=stream, timeout=SHORT, settled=False, extra_headers=A_MINUTE)
     assert type(seen.error).__name__ == "DeadlineExceeded"
-    assert seen.attributes["error.type"] == "timeout"
+    assert seen.attributes["error.type"] == "deadline_exceeded"
     assert not lab.upstream.wait_for(lambda: lab.upstream.calls[0].disconnected, 0.5)
