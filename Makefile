@@ -96,10 +96,6 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
 	@$(BIN3)/python -m tests.bench $(ARGS)
 
-.PHONY: storm
-storm: $(LANE3)/.ready ## Play outages against the bare client and against ours; table, JSON, picture
-	@$(BIN3)/python -m tests.bench.storm $(ARGS)
-
 # --- code -------------------------------------------------------------------------------------------------------------
 
 .PHONY: lint

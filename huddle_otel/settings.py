@@ -87,13 +87,15 @@ class TimeoutPolicy:
         given: Any = self.per_model
         if not isinstance(given, Mapping):
             raise ConfigurationError(
-                field="TimeoutPolicy.per_model", value=given, permitted="a mapping of model names to TimeoutPolicy"
+                field="TimeoutPolicy.per_model",
+                value=given,
+                permitted="a mapping of model names to TimeoutPolicy",
             )
-        for model, policy in given.items():
+        for model, policy in given.items():  # pyright: ignore[reportUnknownVariableType]
             if not isinstance(policy, TimeoutPolicy) or policy.per_model:
                 raise ConfigurationError(
                     field=f"TimeoutPolicy.per_model[{model!r}]",
-                    value=policy,
+                    value=policy,  # pyright: ignore[reportUnknownArgumentType]
                     permitted="a TimeoutPolicy without a per_model of its own",
                 )
         for name in ("connect", "first_token", "stall"):
@@ -347,7 +349,8 @@ class Settings:
             if not isinstance(values, tuple) or not all(
                 isinstance(each, str) and each for each in cast("tuple[Any]", values)
             ):
-                raise ConfigurationError(field=name, value=values, permitted="a tuple of non-empty texts")
+                wrong: object = getattr(self, name)
+                raise ConfigurationError(field=name, value=wrong, permitted="a tuple of non-empty texts")
         for host in self.hosts:
             if "/" in host or "@" in host:
                 raise ConfigurationError(
@@ -398,9 +401,10 @@ def _check_fallbacks(given: Any) -> None:
     permitted = "a mapping of model names to tuples of other model names, without loops"
     if not isinstance(given, Mapping):
         raise ConfigurationError(field="fallbacks", value=given, permitted=permitted)
-    fallbacks: Mapping[Any, Any] = given
-    for model, others in fallbacks.items():
-        named = isinstance(others, tuple | list) and all(isinstance(each, str) and each for each in cast("Any", others))
+    fallbacks: Mapping[Any, Any] = given  # pyright: ignore[reportUnknownVariableType]
+    for model, listed in fallbacks.items():
+        others = cast("tuple[Any, ...]", listed)
+        named = isinstance(listed, tuple | list) and all(isinstance(each, str) and each for each in others)
         # a call goes through one model's list only, yet two models that name each other are a slip of the pen
         looped = named and (model in others or any(model in fallbacks.get(other, ()) for other in others))
         if not isinstance(model, str) or not named or looped or len(set(others)) < len(others):

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, not a package
 """Write ``huddle_otel/spend/catalogue.json`` from a collected model list.
 
 Usage::

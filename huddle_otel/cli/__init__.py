@@ -15,6 +15,8 @@ from huddle_otel._version import __version__
 from huddle_otel.errors import ConfigurationError
 
 USAGE: Final = 2
+_Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+"""What `add_subparsers` returns; argparse has no public name for it."""
 _INTERRUPTED: Final = 130
 _NOBODY_READS: Final = 141
 """What a shell reports of a program that ended by SIGPIPE."""
@@ -67,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_demo(commands: _Commands) -> None:
     demo = commands.add_parser(
         "demo",
         help="watch an ordinary app go through a bad minute, with and without huddle_otel",
@@ -91,7 +93,7 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.set_defaults(run=_demo)
 
 
-def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_doctor(commands: _Commands) -> None:
     doctor = commands.add_parser(
         "doctor",
         help="check versions, settings, key, gateway and telemetry, and say how to fix what is wrong",
@@ -104,7 +106,7 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     doctor.set_defaults(run=_doctor)
 
 
-def _add_prices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_prices(commands: _Commands) -> None:
     prices = commands.add_parser("prices", help="show the prices used when the gateway states no cost")
     actions = prices.add_subparsers(title="actions", required=True, metavar="ACTION")
     actions.add_parser("list", help="all models of the catalogue").set_defaults(run=_prices, model=None)

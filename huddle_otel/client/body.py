@@ -356,8 +356,10 @@ def _cut(response: Any) -> None:
     Not where other requests share it (HTTP/2), and not where the transport does not show its socket (aiohttp): there,
     the read timeout is what ends the wait.
     """
-    stream = response.extensions.get("network_stream") if response is not None else None
-    if stream is None or response.http_version == "HTTP/2":
+    if response is None or response.http_version == "HTTP/2":
+        return
+    stream = response.extensions.get("network_stream")
+    if stream is None:
         return
     with contextlib.suppress(Exception):  # closed meanwhile: then nobody waits
         sock = stream.get_extra_info("socket")

@@ -43,7 +43,7 @@ _LIMIT_HEADERS: Final = (
 
 _CIRCUITS: Final = {contract.BREAKER: "state", contract.RETRY_BUDGET: "retry_budget"}
 """Metric -> field of a circuit's figures."""
-_STATES: Final[dict[Any, float]] = {
+_STATES: Final[dict[Any, Any]] = {
     "closed": 0,
     "half_open": 1,
     "open": 2,
@@ -96,8 +96,8 @@ class Metrics:
 
     def _of_circuits(self, metric: Metric) -> dict[Key, float]:
         field = _CIRCUITS[metric]
-        figures = ((each["circuit"], each[field]) for each in self.circuits())
-        return {((contract.CIRCUIT, name),): _STATES.get(value, value) for name, value in figures if value is not None}
+        values: dict[str, Any] = {each["circuit"]: each[field] for each in self.circuits() if each[field] is not None}
+        return {((contract.CIRCUIT, name),): float(_STATES.get(value, value)) for name, value in values.items()}
 
     def circuit_changed(self, event: CircuitChanged) -> None:
         """Count a circuit's change of state."""
@@ -193,7 +193,7 @@ def _changes(
     if event.double_billing:
         yield contract.DOUBLE_BILLINGS, (by_model,), 1
     fault = event.failure.fault if event.failure is not None else _OUTCOME_FAULTS.get(event.outcome)
-    if request.stream and fault in _STREAM_FAULTS:
+    if request.stream and fault is not None and fault in _STREAM_FAULTS:
         yield contract.STREAM_FAULTS, (by_model, ("kind", _STREAM_FAULTS[fault])), 1
     yield from _money(answer, by_model, tags)
 

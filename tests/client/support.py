@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import openai
 from opentelemetry.sdk.metrics import MeterProvider
@@ -82,7 +82,7 @@ class Recorded:
     def total(self, name: str, **attributes: Any) -> float:
         """Sum of the points of a counter whose attributes include these; dots are written as `__`."""
         wanted = {key.replace("__", "."): value for key, value in attributes.items()}.items()
-        return sum(value for key, value in self.points(name).items() if wanted <= dict(key).items())
+        return sum(float(value) for key, value in self.points(name).items() if wanted <= dict(key).items())
 
 
 def instrumented(gateway: Gateway, recorded: Recorded) -> Instrument:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import asyncio
 import contextlib
+import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -590,7 +590,7 @@ def test_two_streams_at_once_do_not_mix(
         pass
     list(first)
     list(second)
-    models = [(s.attributes or {})["gen_ai.response.model"] for s in recorded.spans]
+    models = [str((s.attributes or {})["gen_ai.response.model"]) for s in recorded.spans]
     assert sorted(models) == ["first", "second"]
 
 

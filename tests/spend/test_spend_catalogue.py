@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from huddle_otel.spend import prices as prices_module
 from huddle_otel.spend.money import nano
 
 ROOT = Path(__file__).parents[2]
-PACKAGED = ROOT / "huddle_otel" / "spend" / "catalogue.json"
+PACKAGED = Path(str(resources.files("huddle_otel.spend"))) / "catalogue.json"
 
 
 def generator() -> Any:

@@ -155,7 +155,12 @@ def test_tallies_are_exact_under_threads() -> None:
     tallies = Tallies()
     key = (("model", "m"),)
     changes = [(contract.CALLS, key, 1), (contract.COST_USD, key, 0.5)]
-    threads = [threading.Thread(target=lambda: [tallies.add_all(changes) for _ in range(500)]) for _ in range(16)]
+
+    def work() -> None:
+        for _ in range(500):
+            tallies.add_all(changes)
+
+    threads = [threading.Thread(target=work) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -80,7 +80,7 @@ def test_the_span_of_every_way_to_make_a_call(
     assert span.events == ()
     assert span.instrumentation_scope is not None
     assert span.instrumentation_scope.name == "huddle_otel"
-    found = dict(span.attributes or {})
+    found: dict[str, Any] = dict(span.attributes or {})
     assert len(found.pop("huddle.gateway.model_id")) == 64
     first = found.pop("gen_ai.response.time_to_first_chunk", None)
     assert (first is not None) == (way.stream and way.outcome == "ok") or way.outcome != "ok"

@@ -1,6 +1,6 @@
 """The breaker against a naive model, on random histories: every outcome kept with its time, nothing kept running.
 
-All times are multiples of 1/8 s and all factors powers of two, so both sides compute exactly and may be compared with `==`.
+All times are multiples of 1/8 s and all factors powers of two, so both sides compute exactly and `==` may compare them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -72,9 +72,9 @@ def _kinds(effects: list[Any]) -> list[str]:
 
 def _finished(effects: list[Any]) -> Finished:
     events = [each.event for each in effects if isinstance(each, Emit) and isinstance(each.event, Finished)]
-    (event,) = events
-    assert effects[-1].event is event, "nothing happens after the end"
-    return event
+    assert len(events) == 1
+    assert effects[-1].event is events[0], "nothing happens after the end"
+    return cast("Finished", events[0])
 
 
 def test_nothing_has_happened_before_it_is_asked() -> None:

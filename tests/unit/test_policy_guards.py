@@ -516,7 +516,8 @@ def test_closing_the_programme_anywhere_is_quiet() -> None:
     for steps in range(5):
         programme = call(("m",), RETRY, None, max_retries=9, started=0, total=9, draw=lambda: 0.5)
         reply: Reply = None
-        for answer in [Admitted(0.0, probe=False), Failed(BUSY, 1.0), None, Paid(enough=True), None][:steps]:
+        answers: list[Reply] = [Admitted(0.0, probe=False), Failed(BUSY, 1.0), None, Paid(enough=True), None]
+        for answer in answers[:steps]:
             programme.send(reply)
             reply = answer
         programme.close()
