@@ -15,7 +15,7 @@ from huddle_otel._version import __version__
 from huddle_otel.errors import ConfigurationError
 
 USAGE: Final = 2
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 """What `add_subparsers` returns; argparse has no public name for it."""
 _INTERRUPTED: Final = 130
 _NOBODY_READS: Final = 141
