@@ -201,10 +201,13 @@ class Attempts:
         return openai.Timeout(connect=connect, read=read, write=write, pool=pool)
 
     def widen(self, response: Any) -> None:
-        """Let reads of an open stream take as long as the app itself allows: from here the body's clocks count."""
-        timeouts = response.request.extensions.get("timeout")
-        if isinstance(timeouts, dict) and "read" in timeouts:
-            timeouts["read"] = self._limits[1]
+        """Let reads of an open stream take as long as the app and the body's clocks allow, which count from here.
+
+        The socket's timeout is set a little behind the clocks: it is what ends a silence where the clocks cannot.
+        """
+        timeouts, policy = response.request.extensions.get("timeout"), self._timeouts
+        if isinstance(timeouts, dict) and "read" in timeouts and policy is not None:
+            timeouts["read"] = _least(self._limits[1], max(self.first_token, policy.stall) + 1.0)
 
 
 def _least(*values: float | None) -> float | None:
