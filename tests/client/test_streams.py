@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -439,6 +440,30 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+@contextlib.contextmanager
+def _ctrl_c(ready: Callable[[], object]) -> Iterator[None]:
+    """Interrupt the main thread once `ready` returns, and again each second until it has left the block.
+
+    A signal that arrives between Python's look at its own flag and the system call that waits is seen only after that
+    call, which here never returns: one signal alone would hang the test now and then.
+    """
+    left = threading.Event()
+
+    def interrupt() -> None:
+        ready()
+        while not left.is_set():
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            left.wait(1)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
+
+
 def test_ctrl_c_in_the_loop_over_a_stream(
     gateway: Gateway, instrument: Instrument, recorded: Recorded, make: Callable[..., Any]
 ) -> None:
@@ -455,40 +480,25 @@ def test_ctrl_c_while_waiting_for_the_gateway(
     gateway: Gateway, instrument: Instrument, recorded: Recorded, make: Callable[..., Any], stream: bool
 ) -> None:
     """A real signal, in the main thread, while the call hangs on its socket."""
-    import signal
-
     gateway.script([Rule(faults.hang())])
     instrument()
     client = make(openai.OpenAI)
-
-    def interrupt() -> None:
-        gateway.wait_for(lambda: gateway.in_flight == 1)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), _ctrl_c(lambda: gateway.wait_for(lambda: gateway.in_flight == 1)):
         client.chat.completions.create(**SAY, stream=stream)
-    thread.join()
     _settled(recorded, "cancelled")
 
 
 def test_ctrl_c_while_reading_a_stream(
     gateway: Gateway, instrument: Instrument, recorded: Recorded, make: Callable[..., Any]
 ) -> None:
-    import signal
-
     gateway.script([Rule(faults.stall(2))])
     instrument()
     stream = make(openai.OpenAI).chat.completions.create(**SAY, stream=True)
-
-    def read() -> None:
+    stalled = threading.Event()
+    with pytest.raises(KeyboardInterrupt), _ctrl_c(stalled.wait):
         for chunk in stream:
             if chunk.choices[0].delta.content == " steady":
-                threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
-
-    with pytest.raises(KeyboardInterrupt):
-        read()
+                stalled.set()
     _settled(recorded, "cancelled")
 
 
