@@ -96,6 +96,11 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
 	@$(BIN3)/python -m tests.bench $(ARGS)
 
+.PHONY: storm
+storm: .venv/storm/.ready ## Play outages with and without the middleware (ARGS=--quick)
+	@.venv/storm/bin/python -m tests.bench.fleet
+	.venv/storm/bin/python -m tests.bench.storm $(ARGS)
+
 # --- code -------------------------------------------------------------------------------------------------------------
 
 .PHONY: lint
@@ -135,6 +140,13 @@ clean: ## Remove everything that make or the tools made
 	@$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Lane 3 with the official instrumentation beside it.
+.venv/storm/.ready: requirements/openai-3.txt requirements/storm.txt $(METADATA)
+	@$(call venv,$(@D),$<)
+	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r requirements/storm.txt
+	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	touch $@
+
 $(LANE3)/.lint: requirements/lint.txt $(LANE3)/.requirements
 	@echo '-- $(@D): installing $<'
 	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r $<
@@ -150,6 +162,6 @@ lock: .venv/bootstrap/.requirements ## Pin the dependencies again (LOCK_ARGS=--u
 	@for lane in 1 2 3; do
 	    $(UV_COMPILE) pyproject.toml --all-extras requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
 	done
-	for name in lint build litellm bootstrap; do
+	for name in lint storm build litellm bootstrap; do
 	    $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt
 	done

@@ -68,11 +68,23 @@ class Circuits:
     """Admits attempts and learns from them."""
 
     def __init__(
-        self, settings: Settings, clock: Callable[[], float], listen: Callable[[CircuitChanged], None]
+        self,
+        settings: Settings,
+        clock: Callable[[], float],
+        listen: Callable[[CircuitChanged], None],
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        """Start with no circuits; `listen` is told of every change of state, with the lock released."""
+        """Start with no circuits.
+
+        Args:
+            settings: Which policies guard a circuit.
+            clock: The time, s.
+            listen: Told of every change of state, with the lock released.
+            draw: Random numbers from 0 up to 1, for jitter.
+        """
         self._settings = settings
         self._clock = clock
+        self._draw = draw
         self._listen = listen
         self._lock = threading.Lock()
         self._circuits: OrderedDict[Key, Circuit] = OrderedDict()
@@ -104,7 +116,7 @@ class Circuits:
 
     def admit(self, key: Key, *, past_gate: bool) -> tuple[Reply, Pass | None]:
         """Ask for leave. With `Queued` the pass holds a ticket; `place` turns it into leave."""
-        now, draw = self._clock(), random.random()  # noqa: S311 - jitter
+        now, draw = self._clock(), self._draw()
         with self._lock:
             circuit = self._of(key)
             reply, leave = self._admit(circuit, now, draw, past_gate=past_gate)
@@ -141,7 +153,7 @@ class Circuits:
 
     def place(self, waiting: Pass) -> tuple[Reply, Pass | None]:
         """Turn a ticket into leave after the wait for it, or give it up."""
-        now, draw = self._clock(), random.random()  # noqa: S311 - jitter
+        now, draw = self._clock(), self._draw()
         circuit, ticket = waiting.circuit, waiting.ticket
         with self._lock:
             if ticket is None or not waiting.held:
@@ -174,7 +186,7 @@ class Circuits:
         self, leave: Pass, verdict: Verdict, failure: Failure | None, *, slow: bool, error: Exception | None = None
     ) -> None:
         """Take leave back, with what became of the attempt; a second time does nothing."""
-        now, draw = self._clock(), random.random()  # noqa: S311 - jitter
+        now, draw = self._clock(), self._draw()
         circuit = leave.circuit
         with self._lock:
             if not leave.held:

@@ -82,6 +82,8 @@ class Call:
     """Status sent so far; None: no status line was sent."""
     disconnected: bool = False
     """The client went away before the answer was complete."""
+    served: bool = False
+    """It got a place among the `capacity`: from there on an upstream works on it, and bills."""
     finished: bool = False
     """The answer, or the fault in its place, was played to its end."""
 

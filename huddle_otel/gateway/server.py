@@ -109,6 +109,7 @@ class Server:
         finished = gone = entered = False
         try:
             entered = await self._enter(connection)
+            call.served = True
             keep = await Exchange(self._terms, connection, request, body, call).play(fault)
             finished = True
         except ClientGone:

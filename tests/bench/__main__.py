@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 import huddle_otel
+from tests.bench import policies
 from tests.bench.upstream import KEY, upstream
 
 MESSAGES: list[Any] = [{"role": "user", "content": "How long is a day on Mars?"}]
@@ -189,7 +190,9 @@ def main() -> None:
         print(
             f"memory: {growth[0]} KiB after {args.memory_calls // 10} calls, {growth[1]} KiB after {args.memory_calls}"
         )
-    print(json.dumps({"us": rows, "import_ms": [base, ours], "memory_kib": growth}))
+    with upstream(8) as url:
+        alone = policies.report(url)
+    print(json.dumps({"us": rows, "policies": alone, "import_ms": [base, ours], "memory_kib": growth}))
 
 
 if __name__ == "__main__":
