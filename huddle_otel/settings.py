@@ -454,10 +454,17 @@ def _names(value: str | Iterable[str]) -> Any:
 
 
 def _secret(value: Any) -> Any:
-    if value is None or isinstance(value, Secret):
-        return value
+    return value if value is None or isinstance(value, Secret) else secret(value, field="api_key")
+
+
+def secret(value: Any, *, field: str) -> Secret:
+    """Return a key that can be sent in a header.
+
+    Raises:
+        ConfigurationError: It cannot; the message does not show it.
+    """
     if not isinstance(value, str) or not value.strip() or not value.isascii() or any(c.isspace() for c in value):
-        raise ConfigurationError(field="api_key", value="(hidden)", permitted="ASCII text without spaces")
+        raise ConfigurationError(field=field, value="(hidden)", permitted="ASCII text without spaces")
     return Secret(value)
 
 

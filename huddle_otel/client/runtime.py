@@ -12,7 +12,7 @@ from huddle_otel.client.circuits import Circuits
 from huddle_otel.client.clock import clock
 from huddle_otel.client.exchange import Exchange
 from huddle_otel.client.targets import Targets
-from huddle_otel.errors import ConfigurationError, MissingKeyError
+from huddle_otel.errors import ConfigurationError
 from huddle_otel.events import Request
 from huddle_otel.settings import Settings
 from huddle_otel.spend import PriceTable
@@ -51,13 +51,13 @@ class Runtime:
         A fault of ours here costs the call its policies and telemetry, not its life.
 
         Raises:
-            MissingKeyError: The call goes to the gateway and there is no Huddle01 key.
+            ConfigurationError: The call goes to the gateway and there is no usable Huddle01 key.
         """
         target = None
         try:
             target = self.targets.of(client, options.url)
             return None if target is None else Exchange(self, client, target, options, stream=stream)
-        except MissingKeyError:
+        except ConfigurationError:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the app's call goes on
             if not self._warned:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from huddle_otel.errors import MissingKeyError
-from huddle_otel.settings import KEY_VARIABLE, Secret, Settings
+from huddle_otel.settings import KEY_VARIABLE, Secret, Settings, secret
 
 OPENAI_HOST: Final = "api.openai.com"
 OPENAI_URL: Final = "https://api.openai.com/v1"
@@ -137,14 +137,14 @@ class Targets:
         """Return the Huddle01 key: the configured one, else the environment's as it stands now.
 
         Raises:
-            MissingKeyError: There is none.
+            ConfigurationError: There is none (`MissingKeyError`), or it is not one that a header can carry.
         """
         if self._settings.api_key is not None:
             return self._settings.api_key
         value = os.environ.get(KEY_VARIABLE, "").strip()
         if not value:
             raise MissingKeyError(host=self._origin[1])
-        return Secret(value)
+        return secret(value, field=KEY_VARIABLE)
 
     # --- construction ------------------------------------------------------------------------------------------------
 

@@ -652,6 +652,22 @@ def test_no_key_is_said_at_the_call_when_it_was_taken_away(
     assert recorded.total("huddle.client.in_flight") == 0
 
 
+@pytest.mark.parametrize("broken", ["sk two", "sk-\nsecond line", "sk-schlüssel"])
+def test_a_key_that_no_header_can_carry_is_refused_unseen(
+    wire: Wire, instrument: Instrument, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """As a copied key often is; the client's own error for it would be a bare `UnicodeEncodeError` or worse."""
+    monkeypatch.setenv("HUDDLE_API_KEY", KEY)
+    instrument(base_url=wire.url, api_key=None)
+    client = make(openai.OpenAI)
+    monkeypatch.setenv("HUDDLE_API_KEY", broken)
+    for use in (lambda: client.chat.completions.create(**SAY), openai.OpenAI, openai.AsyncOpenAI):
+        with pytest.raises(ConfigurationError, match="HUDDLE_API_KEY") as caught:
+            use()
+        assert broken not in str(caught.value)
+    assert wire.sent == ""
+
+
 def test_no_key_for_instrument_client(make: Callable[..., Any]) -> None:
     with pytest.raises(MissingKeyError, match="HUDDLE_API_KEY"):
         huddle_otel.instrument_client(make(openai.OpenAI, api_key="sk-app"))
