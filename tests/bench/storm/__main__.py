@@ -2,8 +2,9 @@
 
 Every contender gets the same calls at the same moments, the same `timeout`, and the same faults, one after the other.
 All waiting times are divided by a scale, so that 84 s of a scenario fit into a few; counts and shares are not scaled.
-Figures are in model seconds, but for the times of rejected calls. Money is what the gateway would bill for work it
-began, at its own prices, less the answers that arrived.
+Figures are in model seconds, but for the times of rejected calls and for how late the load was offered: where that is
+much, the contender's retries had used the machine up, and part of what it lost is the machine's. Money is what the
+gateway would bill for work it began, at its own prices, less the answers that arrived.
 """
 
 from __future__ import annotations
@@ -81,13 +82,13 @@ def play(scenario: Scenario, contender: str, scale: float, rate: float, seed: in
 
 
 _HEAD = (
-    " " * 33 + "requests  answered in time, %      recovery requests in  rejected   failed",
-    " " * 33 + "  a call  before  fault  after            s    2nd half    p99 ms   work $",
+    " " * 33 + "requests  answered in time, %      recovery requests in  rejected   failed   load",
+    " " * 33 + "  a call  before  fault  after            s    2nd half    p99 ms   work $   late s",
 )
 
 
 def _table(runs: Sequence[Figures]) -> str:
-    """Return the figures in 100 columns."""
+    """Return the figures in 110 columns."""
     lines: list[str] = [*_HEAD]
     for number, run in enumerate(runs):
         if number == 0 or run.scenario != runs[number - 1].scenario:
@@ -97,7 +98,7 @@ def _table(runs: Sequence[Figures]) -> str:
         good = "  ".join(f"{share * 100:5.1f}" for share in (run.before, run.during, run.after))
         lines.append(
             f"  {NAMES[run.contender]:30} {run.amplification:8.2f}   {good} {recovery:>8} {run.late_outage_calls:11} "
-            f"{p99:>9} {run.wasted_usd:8.4f}"
+            f"{p99:>9} {run.wasted_usd:8.4f} {run.late_ms / 1e3:8.2f}"
         )
     return "\n".join(lines)
 
