@@ -47,6 +47,7 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
     truncated_stream: str = _UNSET,
     prices: PriceOverride | None = _UNSET,
     tag_metrics: str | Iterable[str] = _UNSET,
+    http_spans: bool = _UNSET,
     provider_name: str = _UNSET,
     tracer_provider: TracerProvider | None = _UNSET,
     meter_provider: MeterProvider | None = _UNSET,
@@ -71,6 +72,8 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
         truncated_stream: `"raise"` when a stream ends without saying so, or only `"record"` it.
         prices: Your own prices, `{model: {"input": USD per 1M tokens, "output": …}}`.
         tag_metrics: Names of tags that also become metric attributes.
+        http_spans: Whether each HTTP request has a span of its own below the call's, and carries `traceparent`. Where
+            the app has httpx instrumented itself, its spans are taken.
         provider_name: `gen_ai.provider.name` of calls to the gateway.
         tracer_provider: OpenTelemetry provider for spans. Default: the global one.
         meter_provider: OpenTelemetry provider for metrics. Default: the global one.
@@ -172,7 +175,7 @@ def _put_in_force(settings: Settings, *, redirect_defaults: bool) -> None:
             return
         runtime = Runtime(settings, redirect_defaults=redirect_defaults)
         if before is not None:
-            runtime.targets.take_over(before.targets)
+            runtime.take_over(before)
             _LOG.info("huddle_otel: new settings are in force")
         patch.install(runtime)
 

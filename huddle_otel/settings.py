@@ -320,6 +320,8 @@ class Settings:
     """`raise` a `StreamTruncatedError` when a stream ends without saying so, or only `record` it."""
     prices: PriceOverride | None = None
     """The user's own prices; they win over the catalogue and lose to what the gateway reports."""
+    http_spans: bool = True
+    """A span for each HTTP request below the call's, and `traceparent` on it."""
     provider_name: str = "huddle01"
     """`gen_ai.provider.name` of calls to the gateway."""
     tag_metrics: tuple[str, ...] = ()
@@ -341,6 +343,7 @@ class Settings:
             raise ConfigurationError(
                 field="truncated_stream", value=self.truncated_stream, permitted="'raise' or 'record'"
             )
+        _check_bool("http_spans", self.http_spans)
         name: Any = self.provider_name  # a user's value, whatever its annotation says
         if not name or not isinstance(name, str):
             raise ConfigurationError(field="provider_name", value=self.provider_name, permitted="a non-empty text")
@@ -409,6 +412,11 @@ def _check_fallbacks(given: Any) -> None:
         looped = named and (model in others or any(model in fallbacks.get(other, ()) for other in others))
         if not isinstance(model, str) or not named or looped or len(set(others)) < len(others):
             raise ConfigurationError(field=f"fallbacks[{model!r}]", value=others, permitted=permitted)
+
+
+def _check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(field=name, value=value, permitted="True or False")
 
 
 def is_loopback(host: str) -> bool:
@@ -483,6 +491,13 @@ def _read_text(environ: Mapping[str, str], values: dict[str, Any], sources: dict
         sources[name] = variable
 
 
+def _read_switch(environ: Mapping[str, str], values: dict[str, Any], sources: dict[str, str], name: str) -> None:
+    variable = PREFIX + name.upper()
+    text = environ.get(variable, "").strip()
+    if text:
+        values[name], sources[name] = _boolean(variable, text), variable
+
+
 def _policy_reader(kind: type) -> _Reader:
     """Read `HUDDLE_OTEL_RETRY=off` and `HUDDLE_OTEL_RETRY_MAX_ATTEMPTS=2` and their like."""
 
@@ -517,10 +532,14 @@ def _policy_reader(kind: type) -> _Reader:
 def _read_field(variable: str, text: str, kind: str) -> Any:
     """Read a policy's field of the annotated kind."""
     if kind == "bool":
-        if text.lower() not in {"true", "false", "1", "0", "on", "off"}:
-            raise ConfigurationError(field=variable, value=text, permitted="true or false")
-        return text.lower() in {"true", "1", "on"}
+        return _boolean(variable, text)
     return _number(variable, text, whole="int" in kind, optional="None" in kind)
+
+
+def _boolean(variable: str, text: str) -> bool:
+    if text.lower() not in {"true", "false", "1", "0", "on", "off"}:
+        raise ConfigurationError(field=variable, value=text, permitted="true or false")
+    return text.lower() in {"true", "1", "on"}
 
 
 def _number(variable: str, text: str, *, whole: bool, optional: bool) -> float | int | None:
@@ -541,5 +560,6 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "provider_name": _read_text,
     "tag_metrics": _read_text,
     "truncated_stream": _read_text,
+    "http_spans": _read_switch,
     **{name: _policy_reader(kind) for name, kind in _POLICIES.items()},
 }

@@ -24,6 +24,7 @@ from huddle_otel.gateway import Gateway, Rule
 
 KEY = "sk-huddle-test"
 """The key the embedded gateway takes. Opens nothing else."""
+_SCOPE = "huddle_otel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Recorded:
 
     @property
     def spans(self) -> Sequence[Any]:
-        """The ended spans so far, oldest first (`opentelemetry.sdk.trace.ReadableSpan`)."""
-        return tuple(self._exporter.get_finished_spans())
+        """The ended spans of calls so far, oldest first (`opentelemetry.sdk.trace.ReadableSpan`)."""
+        return tuple(each for each in self._exporter.get_finished_spans() if each.instrumentation_scope.name == _SCOPE)
 
     def metric(self, name: str) -> dict[tuple[tuple[str, Any], ...], Any]:
         """Return a metric's data points by their sorted attributes: a number, or a histogram's data point."""

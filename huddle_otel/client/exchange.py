@@ -53,6 +53,12 @@ current: Final[ContextVar[Exchange | None]] = ContextVar("huddle_otel_exchange",
 """The call whose attempt is being sent; how the client's response handling finds its way back here."""
 
 
+def resends() -> int:
+    """Return the attempts that the current call made before the one being sent."""
+    exchange = current.get()
+    return exchange.number - 1 if exchange is not None else 0
+
+
 _TICK: Final = 0.005
 """A socket's timeout may end this much before the clock's, s."""
 _COMPARABLE: Final = frozenset({"chat", "text_completion"})
@@ -73,7 +79,6 @@ class Exchange:
         "_key",
         "_leave",
         "_lock",
-        "_number",
         "_raw",
         "_rejected",
         "_response",
@@ -86,6 +91,7 @@ class Exchange:
         "answer",
         "ask_usage",
         "attempts",
+        "number",
         "programme",
         "request",
         "span",
@@ -96,7 +102,7 @@ class Exchange:
         self._runtime = runtime
         self._client = client
         self._started = clock()
-        self._number = 0
+        self.number = 0
         self._response: Any = None
         self._body: Body | None = None
         self._delivered = False
@@ -119,6 +125,8 @@ class Exchange:
         self.ask_usage = asks_usage(options, stream=stream) and runtime.may_ask_usage(self.request)
         self.answer = Answer()
         self.span = runtime.recorder.start(self.request)
+        if runtime.http_spans is not None:
+            runtime.recorder.guard("http spans", runtime.http_spans.cover, client._client)
         fallbacks = settings.fallbacks.get(self.request.model, ()) if self.request.operation in _COMPARABLE else ()
         self.programme = call(
             (self.request.model, *fallbacks),
@@ -179,7 +187,7 @@ class Exchange:
 
     def options(self, effect: Send) -> Any:
         """Return the request options of an attempt, and forget the one before."""
-        self._number, self._response, self._body, self._early = effect.number, None, None, None
+        self.number, self._response, self._body, self._early = effect.number, None, None, None
         self._sent = clock()
         self.answer = Answer(tags=current_tags())
         if effect.probe and self._runtime.probe_timeout is not None and self._timeout is not None:
@@ -209,7 +217,7 @@ class Exchange:
             judged=not stream or self.request.path in _SAYS_WHEN_COMPLETE,
         )
         raises = self._runtime.settings.truncated_stream == "raise"
-        settle = functools.partial(self._ended, self._number)
+        settle = functools.partial(self._ended, self.number)
         self._body = Body(response, fold, settle, self._clocks(), raises=raises)
         if stream and self._timeout is not None:
             self.attempts.widen(response)
@@ -377,7 +385,7 @@ class Exchange:
 
     def _ended(self, number: int, outcome: Outcome, error: Exception | None) -> None:
         """A body has ended: keep it for the driver, or, when the app has it, end the call."""
-        if number != self._number:
+        if number != self.number:
             return  # of an attempt that was given up
         with self._lock:
             if not self._delivered:

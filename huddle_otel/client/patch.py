@@ -73,7 +73,7 @@ def remove() -> Runtime | None:
             else:
                 delattr(owner, name)
         if removed is not None:
-            removed.targets.restore()
+            removed.close()
     return removed
 
 

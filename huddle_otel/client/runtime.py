@@ -10,7 +10,7 @@ from openai._types import Omit
 from huddle_otel._version import __version__
 from huddle_otel.client.circuits import Circuits
 from huddle_otel.client.clock import clock
-from huddle_otel.client.exchange import Exchange
+from huddle_otel.client.exchange import Exchange, resends
 from huddle_otel.client.targets import Targets
 from huddle_otel.errors import ConfigurationError
 from huddle_otel.events import Request
@@ -32,6 +32,7 @@ class Runtime:
         self.recorder = Recorder(settings, __version__)
         self.circuits = Circuits(settings, clock, self.recorder.circuit_changed)
         self.recorder.watch(self.circuits.snapshot)
+        self.http_spans = self.recorder.http_spans(resends) if settings.http_spans else None
         breaker, rate_limit = settings.breaker, settings.rate_limit
         self.slow_after = breaker.slow_after if breaker is not None else None
         self.probe_timeout = breaker.probe_first_token if breaker is not None else None
@@ -67,6 +68,18 @@ class Runtime:
                 given = options.headers if isinstance(options.headers, dict) else {}
                 options.headers = self.targets.headers(client, target, given, Omit())
             return None
+
+    def take_over(self, before: Runtime) -> None:
+        """Go on from the settings that were in force before."""
+        self.targets.take_over(before.targets)
+        if before.http_spans is not None:
+            before.http_spans.remove()  # ours may go to another provider
+
+    def close(self) -> None:
+        """Leave clients as they were."""
+        self.targets.restore()
+        if self.http_spans is not None:
+            self.http_spans.remove()
 
     def may_ask_usage(self, request: Request) -> bool:
         """Tell whether a stream of this model may be asked for its usage."""

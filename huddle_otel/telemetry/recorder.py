@@ -14,6 +14,7 @@ from huddle_otel.events import AttemptFailed, CircuitChanged, FellBack, Finished
 from huddle_otel.settings import Settings
 from huddle_otel.telemetry import contract, spans
 from huddle_otel.telemetry.answer import Answer
+from huddle_otel.telemetry.http import HttpSpans
 from huddle_otel.telemetry.metrics import Metrics
 
 _LOG: Final = logging.getLogger("huddle_otel")
@@ -31,9 +32,13 @@ class Recorder:
         self._metrics = Metrics(metrics.NoOpMeterProvider(), version)
         meter_provider = settings.meter_provider or metrics.get_meter_provider()
         self._metrics = self.guard("metrics", Metrics.on, meter_provider, version) or self._metrics
-        tracer_provider = settings.tracer_provider or trace.get_tracer_provider()
-        tracer = self.guard("spans", tracer_provider.get_tracer, contract.SCOPE, version)
+        self._tracer_provider = settings.tracer_provider or trace.get_tracer_provider()
+        tracer = self.guard("spans", self._tracer_provider.get_tracer, contract.SCOPE, version)
         self._tracer = tracer or trace.NoOpTracer()
+
+    def http_spans(self, resends: Callable[[], int]) -> HttpSpans:
+        """Return what gives HTTP clients spans on the same provider."""
+        return HttpSpans(self._tracer_provider, resends, self.guard)
 
     def start(self, request: Request) -> Span:
         """Begin a call. Returns its span; a non-recording one when telemetry fails."""

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import huddle_otel
 from huddle_otel import RetryPolicy
+from huddle_otel.telemetry import contract
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
@@ -50,7 +51,19 @@ class Recorded:
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
-        return self.exporter.get_finished_spans()
+        """The spans of calls."""
+        return self._of_scope(contract.SCOPE)
+
+    @property
+    def http_spans(self) -> tuple[ReadableSpan, ...]:
+        """The spans of HTTP requests."""
+        return self._of_scope("opentelemetry.instrumentation.httpx")
+
+    def _of_scope(self, name: str) -> tuple[ReadableSpan, ...]:
+        finished = self.exporter.get_finished_spans()
+        return tuple(
+            span for span in finished if span.instrumentation_scope and span.instrumentation_scope.name == name
+        )
 
     @property
     def span(self) -> ReadableSpan:

@@ -10,6 +10,7 @@ import openai
 
 from huddle_otel import RetryPolicy, TimeoutPolicy, instrument, uninstrument
 from huddle_otel.gateway import Rule
+from huddle_otel.telemetry.contract import SCOPE
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
@@ -119,7 +120,8 @@ class Lab:
             uninstrument()
         if settled:
             assert self.upstream.wait_for(lambda: all(map(_over, self._of(model)[before:])), _SETTLED)
-        (span,) = self._spans.get_finished_spans()
+        finished = self._spans.get_finished_spans()
+        (span,) = [each for each in finished if each.instrumentation_scope and each.instrumentation_scope.name == SCOPE]
         return Seen(span=span, calls=self._of(model)[before:], **outcome)
 
     def _of(self, model: str) -> list[Call]:
