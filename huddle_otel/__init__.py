@@ -17,6 +17,7 @@ from huddle_otel.errors import (
 from huddle_otel.settings import (
     BreakerPolicy,
     BulkheadPolicy,
+    ContentPolicy,
     RateLimitPolicy,
     RetryBudgetPolicy,
     RetryPolicy,
@@ -30,6 +31,7 @@ __all__ = [
     "BulkheadPolicy",
     "CircuitOpenError",
     "ConfigurationError",
+    "ContentPolicy",
     "DeadlineExceeded",
     "FirstTokenTimeout",
     "MalformedResponseError",

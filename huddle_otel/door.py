@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from huddle_otel.settings import (
     BreakerPolicy,
     BulkheadPolicy,
+    ContentPolicy,
     PriceOverride,
     RateLimitPolicy,
     RetryPolicy,
@@ -17,6 +18,7 @@ from huddle_otel.settings import (
 )
 
 if TYPE_CHECKING:
+    from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
@@ -48,9 +50,11 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
     prices: PriceOverride | None = _UNSET,
     tag_metrics: str | Iterable[str] = _UNSET,
     http_spans: bool = _UNSET,
+    content: ContentPolicy | None = _UNSET,
     provider_name: str = _UNSET,
     tracer_provider: TracerProvider | None = _UNSET,
     meter_provider: MeterProvider | None = _UNSET,
+    logger_provider: LoggerProvider | None = _UNSET,
 ) -> None:
     """Point the openai client at the gateway, with timeouts, retries, spans and metrics. Safe to call from any thread.
 
@@ -74,9 +78,11 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
         tag_metrics: Names of tags that also become metric attributes.
         http_spans: Whether each HTTP request has a span of its own below the call's, and carries `traceparent`. Where
             the app has httpx instrumented itself, its spans are taken.
+        content: What of prompts and answers is recorded, and where; None is nothing, which is the default.
         provider_name: `gen_ai.provider.name` of calls to the gateway.
         tracer_provider: OpenTelemetry provider for spans. Default: the global one.
         meter_provider: OpenTelemetry provider for metrics. Default: the global one.
+        logger_provider: OpenTelemetry provider for the log events that `content` may ask for. Default: the global one.
 
     Raises:
         ConfigurationError: A setting is not permitted; nothing has changed.

@@ -286,6 +286,33 @@ def _check_int(owner: object, name: str, *, low: int, high: int) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentPolicy:
+    """What of prompts and answers is recorded, and where. Without such a policy: nothing, nowhere.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    spans: bool = True
+    """As JSON on the span of the call."""
+    events: bool = False
+    """As a log event of OpenTelemetry, `gen_ai.client.inference.operation.details`."""
+    redact: Callable[[str, Any], Any] | None = None
+    """Given the attribute's name and its structured value (a list of messages or parts), returns what may be recorded;
+    None drops it. When it raises, the call's content is not recorded."""
+    max_chars: int = 65_536
+    """Longest JSON per attribute; what is longer is cut inside its texts and stays valid JSON."""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        for name in ("spans", "events"):
+            _check_bool(f"ContentPolicy.{name}", getattr(self, name))
+        _check_int(self, "max_chars", low=1000, high=10_000_000)
+        if self.redact is not None and not callable(self.redact):
+            raise ConfigurationError(field="ContentPolicy.redact", value=self.redact, permitted="a function, or None")
+
+
 PriceOverride = Mapping[str, Mapping[str, Any]]
 """`{model: {"input": USD per 1M tokens, "output": …, "cache_read": …, "cache_write": …}}`."""
 
@@ -326,9 +353,13 @@ class Settings:
     """`gen_ai.provider.name` of calls to the gateway."""
     tag_metrics: tuple[str, ...] = ()
     """Tags that also become metric attributes. Each multiplies the number of series."""
+    content: ContentPolicy | None = None
+    """None: no prompt and no answer is recorded."""
     tracer_provider: Any = None
     """OpenTelemetry provider to use; None is the global one."""
     meter_provider: Any = None
+    """OpenTelemetry provider to use; None is the global one."""
+    logger_provider: Any = None
     """OpenTelemetry provider to use; None is the global one."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
     """Field -> where its value came from (`argument`, a variable's name); what is missing is a default."""
@@ -338,6 +369,7 @@ class Settings:
         _check_url("base_url", self.base_url)
         for policy, kind in _POLICIES.items():
             _check_policy(self, policy, kind)
+        _check_policy(self, "content", ContentPolicy)
         _check_fallbacks(self.fallbacks)
         if self.truncated_stream not in {"raise", "record"}:
             raise ConfigurationError(
@@ -498,6 +530,27 @@ def _read_switch(environ: Mapping[str, str], values: dict[str, Any], sources: di
         values[name], sources[name] = _boolean(variable, text), variable
 
 
+_CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""The conventions' own variable."""
+_CAPTURES: Final[Mapping[str, ContentPolicy | None]] = {
+    "NO_CONTENT": None,
+    "FALSE": None,
+    "SPAN_ONLY": ContentPolicy(),
+    "TRUE": ContentPolicy(),
+    "EVENT_ONLY": ContentPolicy(spans=False, events=True),
+    "SPAN_AND_EVENT": ContentPolicy(events=True),
+}
+
+
+def _read_capture(environ: Mapping[str, str], values: dict[str, Any], sources: dict[str, str], name: str) -> None:
+    text = environ.get(_CAPTURE, "").strip().upper()
+    if text:
+        if text not in _CAPTURES:
+            permitted = "NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT"
+            raise ConfigurationError(field=_CAPTURE, value=text, permitted=permitted)
+        values[name], sources[name] = _CAPTURES[text], _CAPTURE
+
+
 def _policy_reader(kind: type) -> _Reader:
     """Read `HUDDLE_OTEL_RETRY=off` and `HUDDLE_OTEL_RETRY_MAX_ATTEMPTS=2` and their like."""
 
@@ -561,5 +614,6 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "tag_metrics": _read_text,
     "truncated_stream": _read_text,
     "http_spans": _read_switch,
+    "content": _read_capture,
     **{name: _policy_reader(kind) for name, kind in _POLICIES.items()},
 }

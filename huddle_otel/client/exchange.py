@@ -18,6 +18,7 @@ from huddle_otel.client.clock import clock
 from huddle_otel.client.failures import failure_of, refuses_stream_options, renewal_of
 from huddle_otel.client.reading import StreamFold, headers_of, price, read_object, read_raw
 from huddle_otel.client.request import RAW_HEADER, Attempts, asks_usage, describe, max_retries
+from huddle_otel.client.transcribing import TranscribedFold, transcribe
 from huddle_otel.errors import (
     BulkheadFullError,
     CircuitOpenError,
@@ -71,6 +72,7 @@ class Exchange:
     """One call: its request, its programme, its span, and the answer as far as it is known."""
 
     __slots__ = (
+        "_asked",
         "_body",
         "_client",
         "_delivered",
@@ -125,6 +127,7 @@ class Exchange:
         self.ask_usage = asks_usage(options, stream=stream) and runtime.may_ask_usage(self.request)
         self.answer = Answer()
         self.span = runtime.recorder.start(self.request)
+        self._asked = runtime.recorder.asks(self.span, self.request)
         if runtime.http_spans is not None:
             runtime.recorder.guard("http spans", runtime.http_spans.cover, client._client)
         fallbacks = settings.fallbacks.get(self.request.model, ()) if self.request.operation in _COMPARABLE else ()
@@ -210,7 +213,8 @@ class Exchange:
             self._read_whole(response)
         if response.is_closed:
             return
-        fold = StreamFold(
+        kind = StreamFold if self._asked is None else TranscribedFold
+        fold = kind(
             self.answer,
             started=self._started,
             hide_usage=self.ask_usage,
@@ -284,6 +288,9 @@ class Exchange:
             self._runtime.recorder.guard("reading", read_raw, self.answer, self._response)
         else:
             self._runtime.recorder.guard("reading", read_object, self.answer, result)
+        if self._asked is not None:
+            raw = self._response if self._raw else None
+            self._runtime.recorder.guard("content", transcribe, self.answer, result, raw)
         return Answered()
 
     def primed(self) -> Reply:
@@ -353,7 +360,8 @@ class Exchange:
         if self._body is not None:
             guard("reading", self._body.fold.settle)
         guard("spend", price, self.answer, requested=request.model, stream=request.stream, table=runtime.prices)
-        runtime.recorder.finish(self.span, request, event, self.answer, duration=clock() - self._started)
+        duration = clock() - self._started
+        runtime.recorder.finish(self.span, request, event, self.answer, duration=duration, asked=self._asked)
 
     def error(self, raised: BaseException | None) -> BaseException | None:
         """Return what the app is to be told: a policy's refusal, or what the last attempt raised."""

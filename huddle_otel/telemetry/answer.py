@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from huddle_otel.spend import UNKNOWN, Spend, TagValue, Usage
 
@@ -30,4 +31,6 @@ class Answer:
     """Seconds from the start of the call to the first content of its stream."""
     per_chunk: float | None = None
     """Mean seconds between content chunks."""
+    content: list[dict[str, Any]] | None = None
+    """Output messages, when they are to be recorded."""
     tags: Mapping[str, TagValue] = field(default_factory=dict[str, TagValue])

@@ -99,6 +99,13 @@ TEXT_HEADERS: Final = frozenset({"x-litellm-model-id", "x-litellm-version"})
 REQUEST_ID_HEADERS: Final = ("x-litellm-call-id", "x-request-id")
 """The first one present is the call's `huddle.request.id`."""
 
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+CONTENT_EVENT: Final = "gen_ai.client.inference.operation.details"
+"""Name of the log event that carries content, when asked for."""
+
 ATTEMPT_EVENT: Final = "huddle.attempt"
 ATTEMPT_NUMBER: Final = "huddle.attempt.number"
 ATTEMPT_CLASS: Final = "huddle.attempt.class"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final, Protocol
 
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXClientInstrumentor
@@ -86,7 +86,7 @@ class _GuardedTracer(Tracer):
     @contextlib.contextmanager
     def start_as_current_span(  # type: ignore[override]  # in the API it is also a decorator, which nobody uses here
         self, name: str, *args: Any, attributes: Mapping[str, Any] | None = None, **kwargs: Any
-    ) -> Iterator[Span]:
+    ) -> Generator[Span]:
         above = get_current_span()
         if not above.is_recording():
             yield above  # of an unsampled call nothing is recorded; what is sent as `traceparent` says so

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, ParamSpec, TypeVar
 
 from opentelemetry import context, metrics, trace
+from opentelemetry._logs import get_logger_provider
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from huddle_otel.events import AttemptFailed, CircuitChanged, FellBack, Finished, Request
 from huddle_otel.settings import Settings
-from huddle_otel.telemetry import contract, spans
+from huddle_otel.telemetry import content, contract, spans
 from huddle_otel.telemetry.answer import Answer
 from huddle_otel.telemetry.http import HttpSpans
 from huddle_otel.telemetry.metrics import Metrics
@@ -28,6 +29,8 @@ class Recorder:
     def __init__(self, settings: Settings, version: str) -> None:
         """Take the given providers, else the global ones, which may still be set later."""
         self._tag_names = settings.tag_metrics
+        self._content = settings.content
+        self._logger_provider = settings.logger_provider
         self._told: set[str] = set()
         self._metrics = Metrics(metrics.NoOpMeterProvider(), version)
         meter_provider = settings.meter_provider or metrics.get_meter_provider()
@@ -67,7 +70,22 @@ class Recorder:
         """Report the figures of circuits from now on."""
         self._metrics.circuits = circuits
 
-    def finish(self, span: Span, request: Request, event: Finished, answer: Answer, *, duration: float) -> None:
+    def asks(self, span: Span, request: Request) -> Mapping[str, Any] | None:
+        """Return what the request says, if content is recorded; None: it is not, and nothing need be kept."""
+        if self._content is None or not (span.is_recording() or self._content.events):
+            return None
+        return self.guard("content", content.asked, request)
+
+    def finish(
+        self,
+        span: Span,
+        request: Request,
+        event: Finished,
+        answer: Answer,
+        *,
+        duration: float,
+        asked: Mapping[str, Any] | None = None,
+    ) -> None:
         """Record the end of a call, with its span still current for exemplars."""
         token = self.guard("metrics", context.attach, trace.set_span_in_context(span))
         try:
@@ -81,9 +99,24 @@ class Recorder:
                 tag_names=self._tag_names,
             )
         finally:
+            if asked is not None:
+                self.guard("content", self._tell_content, span, asked, answer)
             if token is not None:
                 context.detach(token)
         self.guard("spans", spans.finish, span, event, answer)
+
+    def _tell_content(self, span: Span, asked: Mapping[str, Any], answer: Answer) -> None:
+        """Record what was said, with the span current."""
+        policy = self._content
+        if policy is None:
+            return
+        outputs = {contract.OUTPUT_MESSAGES: answer.content} if answer.content else {}
+        said = content.recorded(policy, {**asked, **outputs})
+        if policy.spans:
+            span.set_attributes({name: content.as_json(value) for name, value in said.items()})
+        if policy.events:
+            logger = self._logger_provider or get_logger_provider()
+            logger.get_logger(contract.SCOPE).emit(event_name=contract.CONTENT_EVENT, attributes=said)
 
     def guard(self, component: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
         """Call something of ours that must not fail a call: a fault is counted, and logged once per component."""

@@ -129,6 +129,13 @@ def with_async(use: Callable[[Any], Coroutine[Any, Any, T]], **arguments: Any) -
     return run(work())
 
 
+def ids_of(span: ReadableSpan) -> tuple[int, int]:
+    """Return the trace's and the span's id."""
+    context = span.get_span_context()
+    assert context is not None
+    return context.trace_id, context.span_id
+
+
 def collect() -> None:
     """Collect garbage until nothing is left to collect: a dropped stream is a chain of a few objects."""
     for _ in range(3):

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 import huddle_otel
 from huddle_otel.gateway import Gateway, Rule, faults
-from tests.client.support import FLAVOURS, KEY, SAY, SDK, Instrument, Recorded, instrumented, with_async
+from tests.client.support import FLAVOURS, KEY, SAY, SDK, Instrument, Recorded, ids_of, instrumented, with_async
 
 INSTRUMENTOR: Any = HTTPX2ClientInstrumentor if SDK > 2 else HTTPXClientInstrumentor
 
@@ -40,13 +40,13 @@ def test_each_attempt_has_a_span_below_the_calls(
     call = recorded.span
     for span in (first, second):
         assert span.parent is not None
-        assert span.parent.span_id == call.context.span_id
+        assert span.parent.span_id == ids_of(call)[1]
         assert call.start_time <= span.start_time <= span.end_time <= call.end_time  # type: ignore[operator]
     assert "http.request.resend_count" not in (first.attributes or {})
     assert (second.attributes or {})["http.request.resend_count"] == 1
     sent = [call.headers["traceparent"].split("-") for call in gateway.calls]
     assert [(parts[1], parts[2]) for parts in sent] == [
-        (f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}") for span in (first, second)
+        (f"{trace:032x}", f"{span:016x}") for trace, span in map(ids_of, (first, second))
     ]
 
 
@@ -75,7 +75,7 @@ def test_an_app_that_traces_httpx_itself_sees_no_request_twice(
     _say(flavour)
     (span,) = recorded.http_spans
     assert span.parent is not None
-    assert span.parent.span_id == recorded.span.context.span_id
+    assert span.parent.span_id == ids_of(recorded.span)[1]
 
 
 def test_a_client_the_app_has_instrumented(
