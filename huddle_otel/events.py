@@ -114,6 +114,8 @@ class Finished:
     """`error_type` of each attempt that was retried."""
     fell_back_from: str = ""
     """The model first asked, when another answered in its place; else empty."""
+    circuit: str = ""
+    """State of the circuit when it last let an attempt through, or refused one; empty without a breaker."""
     last_result: str
     """Result of the last attempt where no `AttemptFailed` told it (`ok`, `abandoned`, …); empty where one did."""
     double_billing: bool

@@ -21,7 +21,7 @@ _INTERRUPTED: Final = 130
 _NOBODY_READS: Final = 141
 """What a shell reports of a program that ended by SIGPIPE."""
 
-DEMO_SECONDS: Final = 28.0
+DEMO_SECONDS: Final = 40.0
 """Length of the demo's two runs together, s; with starting and winding down it stays under 45."""
 CHEAP_MODEL: Final = "gpt-4.1-nano"
 """For the one real call of `demo --live`: a hundredth of a cent at most, and not a reasoning model."""
@@ -73,8 +73,8 @@ def _add_demo(commands: _Commands) -> None:
     demo = commands.add_parser(
         "demo",
         help="watch an ordinary app go through a bad minute, with and without huddle_otel",
-        description="Run an ordinary app against an embedded gateway on this machine that is healthy, limits rates, "
-        "fails and recovers; then the same calls without huddle_otel. Needs no key and no network.",
+        description="Run an ordinary app against an embedded gateway on this machine that is healthy, goes down, "
+        "limits rates, fails and recovers; then the same calls without huddle_otel. Needs no key and no network.",
     )
     demo.add_argument(
         "--seconds",

@@ -60,6 +60,8 @@ class Pass:
 
     circuit: Circuit
     permit: Permit | None
+    caller: Any = None
+    """Who asked, as `listen` is told."""
     ticket: Ticket | None = None
     held: bool = field(default=True)
 
@@ -71,7 +73,7 @@ class Circuits:
         self,
         settings: Settings,
         clock: Callable[[], float],
-        listen: Callable[[CircuitChanged], None],
+        listen: Callable[[CircuitChanged, Any], None],
         draw: Callable[[], float] = random.random,
     ) -> None:
         """Start with no circuits.
@@ -79,7 +81,7 @@ class Circuits:
         Args:
             settings: Which policies guard a circuit.
             clock: The time, s.
-            listen: Told of every change of state, with the lock released.
+            listen: Told of every change of state, and of the caller that brought it about, with the lock released.
             draw: Random numbers from 0 up to 1, for jitter.
         """
         self._settings = settings
@@ -114,14 +116,16 @@ class Circuits:
 
     # --- attempts ----------------------------------------------------------------------------------------------------
 
-    def admit(self, key: Key, *, past_gate: bool) -> tuple[Reply, Pass | None]:
+    def admit(self, key: Key, *, past_gate: bool, caller: Any = None) -> tuple[Reply, Pass | None]:
         """Ask for leave. With `Queued` the pass holds a ticket; `place` turns it into leave."""
         now, draw = self._clock(), self._draw()
         with self._lock:
             circuit = self._of(key)
             reply, leave = self._admit(circuit, now, draw, past_gate=past_gate)
+            if leave is not None:
+                leave.caller = caller
             changes = _changes(circuit)
-        self._tell(circuit, changes)
+        self._tell(circuit, changes, caller)
         return reply, leave
 
     def _admit(self, circuit: Circuit, now: float, draw: float, *, past_gate: bool) -> tuple[Reply, Pass | None]:
@@ -136,7 +140,7 @@ class Circuits:
             ticket: Ticket = Future()
             bulkhead.waiting.append(ticket)
             policy = self._settings.bulkhead
-            return Queued(now, policy.max_wait if policy is not None else 0.0), Pass(circuit, None, ticket)
+            return Queued(now, policy.max_wait if policy is not None else 0.0), Pass(circuit, None, ticket=ticket)
         return self._enter(circuit, now, draw)
 
     def _enter(self, circuit: Circuit, now: float, draw: float) -> tuple[Reply, Pass | None]:
@@ -149,7 +153,9 @@ class Circuits:
                 return _open(circuit, admitted.retry_in, now), None
             permit = admitted
         circuit.admitted += 1
-        return Admitted(now, permit is not None and permit.probe), Pass(circuit, permit)
+        if circuit.breaker is None or permit is None:
+            return Admitted(now, probe=False), Pass(circuit, permit)
+        return Admitted(now, permit.probe, str(circuit.breaker.state(now))), Pass(circuit, permit)
 
     def place(self, waiting: Pass) -> tuple[Reply, Pass | None]:
         """Turn a ticket into leave after the wait for it, or give it up."""
@@ -166,8 +172,10 @@ class Circuits:
                 message = f"{int(circuit.bulkhead.limit)} calls under way"
                 refusal = Failure(fault=Fault.REJECTED, error_type="bulkhead_full", message=message)
                 reply, leave = Refused(now, refusal), None
+            if leave is not None:
+                leave.caller = waiting.caller
             changes = _changes(circuit)
-        self._tell(circuit, changes)
+        self._tell(circuit, changes, waiting.caller)
         return reply, leave
 
     def give_up(self, waiting: Pass) -> None:
@@ -205,7 +213,7 @@ class Circuits:
                     circuit.bulkhead.learn(overloaded=overloaded)
             self._leave(circuit)
             changes = _changes(circuit)
-        self._tell(circuit, changes)
+        self._tell(circuit, changes, leave.caller)
 
     def _count(self, circuit: Circuit, verdict: Verdict, failure: Failure | None) -> None:
         if verdict is Verdict.OK:
@@ -258,7 +266,7 @@ class Circuits:
             else:
                 circuit.breaker.force(state, self._clock())
             changes = _changes(circuit)
-        self._tell(circuit, changes)
+        self._tell(circuit, changes, None)
 
     def of(self, key: Key) -> Circuit:
         """Return a circuit, to read."""
@@ -271,9 +279,10 @@ class Circuits:
         with self._lock:
             return [_figures(circuit, now) for circuit in self._circuits.values()]
 
-    def _tell(self, circuit: Circuit, changes: tuple[Transition, ...]) -> None:
+    def _tell(self, circuit: Circuit, changes: tuple[Transition, ...], caller: Any) -> None:
         for change in changes:
-            self._listen(CircuitChanged(circuit=circuit.name, before=str(change.before), after=str(change.after)))
+            event = CircuitChanged(circuit=circuit.name, before=str(change.before), after=str(change.after))
+            self._listen(event, caller)
 
 
 def _changes(circuit: Circuit) -> tuple[Transition, ...]:

@@ -71,7 +71,7 @@ def _pause(exchange: Exchange, effect: Sleep | Await, error: Raised) -> tuple[Re
 def _send(
     exchange: Exchange, effect: Send, request: Callable[..., Any], cast_to: Any, stream_cls: Any
 ) -> tuple[Reply, Any, Raised]:
-    token, span = current.set(exchange), attach(exchange.span)
+    token, span = current.set(exchange), attach(exchange.recording.span)
     try:
         while True:
             try:
@@ -171,7 +171,7 @@ async def _apause(exchange: Exchange, effect: Sleep | Await, error: Raised) -> t
 async def _asend(
     exchange: Exchange, effect: Send, request: Callable[..., Awaitable[Any]], cast_to: Any, stream_cls: Any
 ) -> tuple[Reply, Any, Raised]:
-    token, span = current.set(exchange), attach(exchange.span)
+    token, span = current.set(exchange), attach(exchange.recording.span)
     try:
         while True:
             try:

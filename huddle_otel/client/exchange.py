@@ -72,7 +72,6 @@ class Exchange:
     """One call: its request, its programme, its span, and the answer as far as it is known."""
 
     __slots__ = (
-        "_asked",
         "_body",
         "_client",
         "_delivered",
@@ -95,8 +94,8 @@ class Exchange:
         "attempts",
         "number",
         "programme",
+        "recording",
         "request",
-        "span",
     )
 
     def __init__(self, runtime: Runtime, client: Any, target: Target, options: Any, *, stream: bool) -> None:
@@ -126,8 +125,7 @@ class Exchange:
         self._total = self.attempts.total()
         self.ask_usage = asks_usage(options, stream=stream) and runtime.may_ask_usage(self.request)
         self.answer = Answer()
-        self.span = runtime.recorder.start(self.request)
-        self._asked = runtime.recorder.asks(self.span, self.request)
+        self.recording = runtime.recorder.start(self.request)
         if runtime.http_spans is not None:
             runtime.recorder.guard("http spans", runtime.http_spans.cover, client._client)
         fallbacks = settings.fallbacks.get(self.request.model, ()) if self.request.operation in _COMPARABLE else ()
@@ -158,7 +156,8 @@ class Exchange:
     def _admit(self, effect: Admit) -> Reply:
         """Ask the circuit of a model for leave."""
         self._key = (self.request.host, effect.model, self.request.operation)
-        reply, self._leave = self._runtime.circuits.admit(self._key, past_gate=effect.past_gate)
+        circuits, caller = self._runtime.circuits, self.recording
+        reply, self._leave = circuits.admit(self._key, past_gate=effect.past_gate, caller=caller)
         return reply
 
     @property
@@ -213,7 +212,7 @@ class Exchange:
             self._read_whole(response)
         if response.is_closed:
             return
-        kind = StreamFold if self._asked is None else TranscribedFold
+        kind = StreamFold if self.recording.asked is None else TranscribedFold
         fold = kind(
             self.answer,
             started=self._started,
@@ -288,7 +287,7 @@ class Exchange:
             self._runtime.recorder.guard("reading", read_raw, self.answer, self._response)
         else:
             self._runtime.recorder.guard("reading", read_object, self.answer, result)
-        if self._asked is not None:
+        if self.recording.asked is not None:
             raw = self._response if self._raw else None
             self._runtime.recorder.guard("content", transcribe, self.answer, result, raw)
         return Answered()
@@ -348,9 +347,9 @@ class Exchange:
         if isinstance(event, Finished):
             self._finish(event)
         elif isinstance(event, AttemptFailed):
-            runtime.recorder.attempt_failed(self.span, self.request, event)
+            runtime.recorder.attempt_failed(self.recording, event)
         else:
-            runtime.recorder.fell_back(self.span, event)
+            runtime.recorder.fell_back(self.recording, event)
 
     def _finish(self, event: Finished) -> None:
         runtime, request = self._runtime, self.request
@@ -361,7 +360,7 @@ class Exchange:
             guard("reading", self._body.fold.settle)
         guard("spend", price, self.answer, requested=request.model, stream=request.stream, table=runtime.prices)
         duration = clock() - self._started
-        runtime.recorder.finish(self.span, request, event, self.answer, duration=duration, asked=self._asked)
+        runtime.recorder.finish(self.recording, event, self.answer, duration=duration)
 
     def error(self, raised: BaseException | None) -> BaseException | None:
         """Return what the app is to be told: a policy's refusal, or what the last attempt raised."""

@@ -106,6 +106,8 @@ class Admitted:
 
     now: float
     probe: bool
+    circuit: str = ""
+    """State of the circuit; empty without a breaker."""
 
 
 @dataclass(slots=True)
@@ -205,6 +207,7 @@ class _Call:
     waited: float = 0.0
     causes: tuple[str, ...] = ()
     fell_back_from: str = ""
+    circuit: str = ""
 
 
 def call(  # noqa: PLR0913 - the models, the policies, and what the glue measures
@@ -250,6 +253,10 @@ def _attempts(state: _Call, model: str) -> Generator[Effect, Reply, Reply]:
     attempt = 0
     while True:
         admission = yield from _admission(state, model)
+        if isinstance(admission, Admitted):
+            state.circuit = admission.circuit
+        elif isinstance(admission, Refused) and admission.failure.error_type == "breaker_open":
+            state.circuit = "open"
         if not isinstance(admission, Admitted):
             # a retry that finds the circuit closed to it tells of what failed, not of the circuit
             return failed if failed is not None and isinstance(admission, Refused) else admission
@@ -360,6 +367,7 @@ def _finished(state: _Call, reply: Reply) -> Finished:
         waited=state.waited,
         causes=state.causes,
         fell_back_from=state.fell_back_from,
+        circuit=state.circuit,
         last_result="" if told else str(outcome),
         double_billing=state.ambiguous > 0,
     )

@@ -125,9 +125,9 @@ class Metrics:
         self.tallies.add_all(changes)
 
     def finished(
-        self, request: Request, event: Finished, answer: Answer, *, duration: float, tag_names: tuple[str, ...]
+        self, request: Request, event: Finished, answer: Answer, *, duration: float | None, tag_names: tuple[str, ...]
     ) -> None:
-        """Count a call out, with everything it used."""
+        """Count a call out, with everything it used; without a duration another instrumentation records the rest."""
         model = self.model(request.model)
         error_type = event.failure.error_type if event.failure is not None else ""
         self.tallies.add_all(_changes(request, event, answer, model, error_type, tag_names))
@@ -138,7 +138,8 @@ class Metrics:
         ]
         if limits:
             self.tallies.put_all(limits)
-        self._record(request, answer, model, error_type, duration)
+        if duration is not None:
+            self._record(request, answer, model, error_type, duration)
 
     def _record(self, request: Request, answer: Answer, model: str, error_type: str, duration: float) -> None:
         response_model = self.model(answer.model) if answer.model else ""

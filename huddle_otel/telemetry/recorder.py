@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
 
 from opentelemetry import context, metrics, trace
@@ -16,11 +17,24 @@ from huddle_otel.settings import Settings
 from huddle_otel.telemetry import content, contract, spans
 from huddle_otel.telemetry.answer import Answer
 from huddle_otel.telemetry.http import HttpSpans
+from huddle_otel.telemetry.interop import Outer, around, outer
 from huddle_otel.telemetry.metrics import Metrics
 
 _LOG: Final = logging.getLogger("huddle_otel")
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Recording:
+    """One call that is being recorded."""
+
+    request: Request
+    span: Span
+    within: Outer | None
+    """Another instrumentation that takes the call for its own."""
+    asked: Mapping[str, Any] | None
+    """What the request says, by attribute; None: content is not recorded, and nothing of it need be kept."""
 
 
 class Recorder:
@@ -43,67 +57,57 @@ class Recorder:
         """Return what gives HTTP clients spans on the same provider."""
         return HttpSpans(self._tracer_provider, resends, self.guard)
 
-    def start(self, request: Request) -> Span:
-        """Begin a call. Returns its span; a non-recording one when telemetry fails."""
+    def start(self, request: Request) -> Recording:
+        """Begin a call; the span does not record when telemetry fails."""
         self.guard("metrics", self._metrics.started, request)
-        return self.guard("spans", spans.start, self._tracer, request) or INVALID_SPAN
+        within = self.guard("spans", outer)
+        span = self.guard("spans", spans.start, self._tracer, request, within) or INVALID_SPAN
+        asked = None
+        if self._content is not None and (span.is_recording() or self._content.events):
+            asked = self.guard("content", content.asked, request)
+        return Recording(request, span, within, asked)
 
-    def attempt_failed(self, span: Span, request: Request, event: AttemptFailed) -> None:
+    def attempt_failed(self, call: Recording, event: AttemptFailed) -> None:
         """Record a failed attempt."""
-        self.guard("metrics", self._metrics.attempt_failed, request, event)
-        if span.is_recording():
-            self.guard("spans", spans.attempt_failed, span, event)
+        self.guard("metrics", self._metrics.attempt_failed, call.request, event)
+        if call.span.is_recording():
+            self.guard("spans", spans.attempt_failed, call.span, event)
 
-    def fell_back(self, span: Span, event: FellBack) -> None:
+    def fell_back(self, call: Recording, event: FellBack) -> None:
         """Record that the call goes on with another model."""
-        if span.is_recording():
-            self.guard("spans", spans.fell_back, span, event)
+        if call.span.is_recording():
+            self.guard("spans", spans.fell_back, call.span, event)
 
-    def circuit_changed(self, event: CircuitChanged) -> None:
-        """Record a circuit's change of state, also on the span of the call that saw it."""
+    def circuit_changed(self, event: CircuitChanged, call: Recording | None) -> None:
+        """Record a circuit's change of state, also on the span of the call that brought it about."""
         self.guard("metrics", self._metrics.circuit_changed, event)
-        span = trace.get_current_span()
-        if span.is_recording():
-            self.guard("spans", spans.circuit_changed, span, event)
+        if call is not None and call.span.is_recording():
+            self.guard("spans", spans.circuit_changed, call.span, event)
 
     def watch(self, circuits: Callable[[], list[dict[str, Any]]]) -> None:
         """Report the figures of circuits from now on."""
         self._metrics.circuits = circuits
 
-    def asks(self, span: Span, request: Request) -> Mapping[str, Any] | None:
-        """Return what the request says, if content is recorded; None: it is not, and nothing need be kept."""
-        if self._content is None or not (span.is_recording() or self._content.events):
-            return None
-        return self.guard("content", content.asked, request)
-
-    def finish(
-        self,
-        span: Span,
-        request: Request,
-        event: Finished,
-        answer: Answer,
-        *,
-        duration: float,
-        asked: Mapping[str, Any] | None = None,
-    ) -> None:
+    def finish(self, call: Recording, event: Finished, answer: Answer, *, duration: float) -> None:
         """Record the end of a call, with its span still current for exemplars."""
-        token = self.guard("metrics", context.attach, trace.set_span_in_context(span))
+        token = self.guard("metrics", context.attach, trace.set_span_in_context(call.span))
+        within = call.within
         try:
             self.guard(
                 "metrics",
                 self._metrics.finished,
-                request,
+                call.request,
                 event,
                 answer,
-                duration=duration,
+                duration=None if within is not None and within.records_metrics else duration,
                 tag_names=self._tag_names,
             )
+            if call.asked is not None:
+                self.guard("content", self._tell_content, call.span, call.asked, answer)
         finally:
-            if asked is not None:
-                self.guard("content", self._tell_content, span, asked, answer)
             if token is not None:
                 context.detach(token)
-        self.guard("spans", spans.finish, span, event, answer)
+        self.guard("spans", spans.finish, call.span, event, answer, within)
 
     def _tell_content(self, span: Span, asked: Mapping[str, Any], answer: Answer) -> None:
         """Record what was said, with the span current."""
@@ -137,7 +141,7 @@ class Recorder:
 
 def attach(span: Span) -> Any:
     """Make a span current, for the HTTP spans and headers below it. The token goes to `detach` in the same frame."""
-    return context.attach(trace.set_span_in_context(span))
+    return context.attach(around(span))
 
 
 def detach(token: Any) -> None:

@@ -10,18 +10,22 @@ from huddle_otel.events import AttemptFailed, CircuitChanged, FellBack, Finished
 from huddle_otel.spend import usd
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.answer import Answer
+from huddle_otel.telemetry.interop import Outer, add_missing
 
 _SCALARS: Final = (str, bool, int, float)
 _API_TYPES: Final = {"/chat/completions": "chat_completions", "/responses": "responses"}
 _FAILED: Final = frozenset({Outcome.ERROR, Outcome.REJECTED, Outcome.TRUNCATED, Outcome.BLOCKED})
 
 
-def start(tracer: Tracer, request: Request) -> Span:
-    """Start the span of a call with everything a sampler may want to see."""
+def start(tracer: Tracer, request: Request, within: Outer | None) -> Span:
+    """Start the span of a call with everything a sampler may want to see.
+
+    Within another instrumentation's span of the same call it must not look like a second call of the model.
+    """
     return tracer.start_span(
         f"{request.operation} {request.model}" if request.model else request.operation,
         kind=SpanKind.CLIENT,
-        attributes=_request_attributes(request),
+        attributes=_request_attributes(request) if within is None else {contract.SERVER_ADDRESS: request.host},
     )
 
 
@@ -124,15 +128,18 @@ def circuit_changed(span: Span, event: CircuitChanged) -> None:
     span.add_event(contract.BREAKER_EVENT, attributes)
 
 
-def finish(span: Span, event: Finished, answer: Answer) -> None:
+def finish(span: Span, event: Finished, answer: Answer, within: Outer | None) -> None:
     """Set what is known at the end, and end the span."""
     if span.is_recording():
         attributes: dict[str, Any] = {contract.OUTCOME: str(event.outcome), contract.ATTEMPTS: event.attempts}
         _add_reliability(attributes, event)
-        _add_response(attributes, answer)
-        _add_usage(attributes, answer)
         _add_gateway(attributes, answer)
         attributes.update({contract.TAG_PREFIX + name: value for name, value in answer.tags.items()})
+        answered: dict[str, Any] = {}
+        _add_response(answered, answer)
+        _add_usage(answered, answer)
+        if within is None or not add_missing(within.span, answered):
+            attributes.update(answered)
         span.set_attributes(attributes)
         if event.outcome in _FAILED:
             failure = event.failure
@@ -150,6 +157,8 @@ def _add_reliability(attributes: dict[str, Any], event: Finished) -> None:
         attributes[contract.WAIT] = event.waited
     if event.double_billing:
         attributes[contract.DOUBLE_BILLING] = True
+    if event.circuit:
+        attributes[contract.BREAKER_STATE] = event.circuit
     if event.fell_back_from:
         attributes[contract.FALLBACK_FROM] = event.fell_back_from
 

@@ -68,7 +68,7 @@ def _story(circuits: Circuits, settings: Settings) -> None:
 
 def story(settings: Settings, calls: int = 5_000) -> float:
     """Return µs of CPU that the programme and the circuits take for a plain call."""
-    circuits = Circuits(settings, clock, lambda _: None)
+    circuits = Circuits(settings, clock, lambda *_: None)
 
     def work() -> None:
         for _ in range(calls):

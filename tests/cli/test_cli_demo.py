@@ -18,6 +18,7 @@ from huddle_otel.cli import demo
 from huddle_otel.cli.demo import figures, run, scenario, screens, traffic
 from huddle_otel.client import patch
 from huddle_otel.gateway import Gateway
+from huddle_otel.settings import BreakerPolicy
 from huddle_otel.telemetry import contract
 from tests.cli.conftest import KEY
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Command
 
 SECONDS = 4.0
+OUTAGE_SECONDS = 8.0
+DOWN_UNTIL = 0.6 * OUTAGE_SECONDS / 2
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,7 @@ def test_the_rows_add_up(ran: tuple[demo.Report, str]) -> None:
     report, _ = ran
     *models, total = report.models
     for rows in (models, report.phases):
-        for name in ("calls", "ok", "failed", "sends", "retried", "tokens_in", "tokens_out", "unknown"):
+        for name in ("calls", "ok", "failed", "rejected", "sends", "retried", "tokens_in", "tokens_out", "unknown"):
             assert sum(getattr(row, name) for row in rows) == getattr(total, name)
         assert sum(row.spend for row in rows) == pytest.approx(total.spend)
     for score in (report.ours, report.bare):
@@ -77,7 +80,7 @@ def test_telemetry_agrees_with_what_the_app_and_the_gateway_saw(ran: tuple[demo.
 def test_a_healthy_gateway_is_called_once_per_call(ran: tuple[demo.Report, str]) -> None:
     """Only calls that were over in good time: on a busy machine the last ones arrive in the next phase."""
     spans = ran[0].spans
-    over = min(span.start_time or 0 for span in spans) + 0.9 * scenario.PHASES[0].share * SECONDS / 2 * 1e9
+    over = (ran[0].began + 0.9 * scenario.PHASES[0].share * SECONDS / 2) * 1e9
     early = [span for span in spans if (span.end_time or 0) < over]
     assert [span for span in early if figures.attribute(span, contract.ATTEMPTS) != 1] == []
     assert {figures.attribute(span, contract.OUTCOME) for span in early} <= {"ok"}
@@ -116,9 +119,123 @@ def test_on_a_terminal_it_is_live_and_a_rate_limit_is_waited_for(monkeypatch: py
     assert "in flight:" in frames
     assert "Lately retried or failed" in frames
     assert max(len(line.split("\r")[-1]) for line in frames.splitlines()) <= 80
+    assert report.changes == []
+    assert report.ours.outage is report.bare.outage is None
     assert report.ours.goodput >= report.bare.goodput
     assert report.ours.errors["RateLimitError"] <= report.bare.errors["RateLimitError"]
     assert report.bare.errors["RateLimitError"] > 0
+
+
+@pytest.fixture(scope="module")
+def outage() -> tuple[demo.Report, str]:
+    """One run of nothing but the outage, on a terminal: the report, and all frames without their colours."""
+    phase = next(phase for phase in scenario.PHASES if phase.name == "outage")
+    file = io.StringIO()
+    console = Console(file=file, width=80, height=24, force_terminal=True, _environ={"TERM": "xterm-256color"})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(scenario, "PHASES", (dataclasses.replace(phase, share=1.0),))
+        report = demo.perform(console, seconds=OUTAGE_SECONDS, seed=1)
+    return report, re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", file.getvalue())
+
+
+def test_the_circuit_opens_probes_and_closes(outage: tuple[demo.Report, str]) -> None:
+    changes = outage[0].changes
+    states = ["closed", *(change.after for change in changes)]
+    assert [change.before for change in changes] == states[:-1]
+    assert states[1:3] == ["open", "half_open"]
+    assert states.index("closed", 1) == len(changes)
+    assert states[-2] == "half_open"
+    assert [change.at for change in changes] == sorted(change.at for change in changes)
+    assert changes[0].at < DOWN_UNTIL < changes[-1].at
+    assert {change.model for change in changes} == {scenario.DOWN}
+
+
+def test_while_it_is_open_only_probes_are_sent(outage: tuple[demo.Report, str]) -> None:
+    """Between the first opening and the upstream's return, a round of probes is one failed request."""
+    report, _ = outage
+    meanwhile = [
+        span
+        for span in report.spans
+        if figures.attribute(span, contract.REQUEST_MODEL) == scenario.DOWN
+        and report.changes[0].at < (span.start_time or 0) / 1e9 - report.began < DOWN_UNTIL
+    ]
+    rejected = [span for span in meanwhile if figures.attribute(span, contract.OUTCOME) == "rejected"]
+    assert {figures.attribute(span, contract.ATTEMPTS) for span in rejected} == {0}
+    sent = sum(figures.attribute(span, contract.ATTEMPTS) for span in meanwhile)
+    assert 0 < sent <= sum(change.after == "half_open" for change in report.changes)
+    assert len(rejected) >= len(meanwhile) - sent
+    assert report.ours.errors["CircuitOpenError"] == report.models[-1].rejected >= len(rejected)
+
+
+def test_an_open_circuit_costs_its_callers_little_and_the_others_nothing(outage: tuple[demo.Report, str]) -> None:
+    report, _ = outage
+    ours, bare = report.ours.outage, report.bare.outage
+    assert ours is not None
+    assert bare is not None
+    assert ours.calls == bare.calls > 0
+    assert 0 < ours.upstream < bare.upstream / 2
+    assert ours.lost < bare.lost / 2
+    assert bare.rejection is None
+    assert ours.rejection is not None
+    assert ours.rejection < 0.02  # far above what it takes: it shall only be no request's duration
+    assert 0 < ours.recovery < OUTAGE_SECONDS / 2
+    assert ours.others == bare.others == 1
+    assert report.ours.goodput < report.ours.elsewhere <= 1
+    others = [row for row in report.models if row.name not in {scenario.DOWN, "all"}]
+    assert [row.name for row in others if row.rejected or row.failed or row.retried] == []
+
+
+def test_the_screen_shows_the_circuit(outage: tuple[demo.Report, str]) -> None:
+    _, frames = outage
+    assert frames.index("● closed") < frames.index("○ open 0.") < frames.index("◐ half-open")
+    assert frames.rindex("○ open") < frames.rindex("◐ half-open") < frames.rindex("● closed")
+    assert f"s  {scenario.DOWN}: closed → open" in frames
+    assert f"s  {scenario.DOWN}: half-open → closed" in frames
+    for words in ("calls rejected, none sent", "requests sent to it while it was down", "BreakerPolicy(open_for="):
+        assert words in frames
+    assert max(len(line.split("\r")[-1]) for line in frames.splitlines()) <= 80
+    assert max(frame.count("\n") for frame in frames.split("in flight:")[1:-1]) < 24
+
+
+@pytest.mark.parametrize(
+    ("state", "sign", "ascii_sign"),
+    [
+        ("closed", " ● closed", " * closed"),
+        ("open", " ○ open 3.2 s", " o open 3.2 s"),
+        ("half_open", " ◐ half-open", " ~ half-open"),
+    ],
+)
+def test_a_console_without_the_signs_gets_others(state: str, sign: str, ascii_sign: str) -> None:
+    assert screens.circuit(state, 3.2, ascii_only=False).plain == sign
+    assert screens.circuit(state, 3.2, ascii_only=True).plain == ascii_sign
+    change = figures.Change(at=12.3, model="m", before="half_open", after=state)
+    assert screens.change(change, ascii_only=True).isascii()
+
+
+def test_changes_between_two_looks_are_put_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry = figures.Telemetry()
+    changes = figures.Changes(telemetry)
+    counts: dict[tuple[str, str], int] = {}
+
+    def points(_metric: object) -> list[tuple[dict[str, str], float]]:
+        return [({"circuit": "host/m/chat", "from": a, "to": b}, count) for (a, b), count in counts.items()]
+
+    monkeypatch.setattr(telemetry, "points", points)
+    assert changes.look(0.0) == []
+    counts.update(
+        {("half_open", "closed"): 1, ("half_open", "open"): 2, ("open", "half_open"): 3, ("closed", "open"): 1}
+    )
+    states = ["open", "half_open", "open", "half_open", "open", "half_open", "closed"]
+    assert [change.after for change in changes.look(1.0)] == states
+    counts["closed", "open"] = 2
+    assert changes.look(2.0) == [figures.Change(at=2.0, model="m", before="closed", after="open")]
+    assert len(changes.seen) == 8
+    telemetry.close()
+
+
+def test_a_long_run_has_the_default_breaker() -> None:
+    assert scenario.breaker(1_000) == BreakerPolicy()
+    assert scenario.breaker(10).open_for < scenario.breaker(20).open_for
 
 
 def test_the_plan_is_the_same_for_the_same_seed() -> None:

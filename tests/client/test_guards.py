@@ -80,6 +80,15 @@ def test_an_open_circuit_refuses_without_a_request_and_closes_after_good_probes(
     _ask(flavour, stream=stream)
     assert _circuit()["state"] == "closed"
     assert recorded.total("huddle.client.breaker.transitions") == 3
+    seen = [(span.attributes or {})["huddle.breaker.state"] for span in recorded.spans]
+    assert seen == ["closed"] * 4 + ["open"] + ["half_open"] * 2
+    changes = [
+        ((event.attributes or {})["from"], (event.attributes or {})["to"])
+        for span in recorded.spans
+        for event in span.events
+        if event.name == "huddle.breaker.transition"
+    ]
+    assert changes == [("closed", "open"), ("open", "half_open"), ("half_open", "closed")]
 
 
 def test_a_circuit_by_hand(gateway: Gateway, instrument: Instrument) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,19 +17,21 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoi
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from huddle_otel.events import Outcome
+from huddle_otel.policy.breaker import State
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
 
 
 class Spans(SpanProcessor):
-    """Keeps every ended span."""
+    """Keeps every ended span of a call; those of its HTTP requests are not counted."""
 
     def __init__(self) -> None:
         self.ended: list[ReadableSpan] = []
 
     def on_end(self, span: ReadableSpan) -> None:
         """Take a span."""
-        self.ended.append(span)
+        if attribute(span, contract.OUTCOME) is not None:
+            self.ended.append(span)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +41,16 @@ class Figures:
     name: str
     calls: int
     ok: int
+    rejected: int
+    """Calls that an open circuit refused; nothing was sent."""
     sends: int
     """Attempts, the first ones included."""
     retried: int
     """Attempts after the first."""
     median: float | None
-    """Duration of a call, s: 50th percentile."""
+    """Duration of a call that was not rejected, s: 50th percentile."""
     slow: float | None
-    """Duration of a call, s: 95th percentile."""
+    """The same: 95th percentile."""
     first_chunk: float | None
     """Time to the first chunk of a stream, s: 50th percentile."""
     tokens_in: int
@@ -57,8 +62,24 @@ class Figures:
 
     @property
     def failed(self) -> int:
-        """Calls with another outcome than ok."""
-        return self.calls - self.ok
+        """Calls with another outcome than ok or rejected."""
+        return self.calls - self.ok - self.rejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A circuit changed its state."""
+
+    at: float
+    """When it was noticed, s after the start of the run."""
+    model: str
+    before: str
+    after: str
+
+
+def _of_a_call(span: ReadableSpan) -> bool:
+    """Tell the span of a call from those of its HTTP requests."""
+    return span.instrumentation_scope is not None and span.instrumentation_scope.name == contract.SCOPE
 
 
 class Telemetry:
@@ -73,31 +94,68 @@ class Telemetry:
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """The spans so far, in order of their end."""
-        return list(self._spans.ended)
+        """The spans of calls so far, in order of their end."""
+        return [span for span in self._spans.ended if _of_a_call(span)]
 
-    def total(self, metric: Metric, **attributes: str) -> float:
-        """Return the sum of a counter's or gauge's series that have these attributes."""
+    def points(self, metric: Metric) -> list[tuple[dict[str, str], float]]:
+        """Return the attributes and the value of every series of a counter or gauge."""
         data = self._reader.get_metrics_data()
-        points = (
-            point
+        return [
+            ({name: str(value) for name, value in (point.attributes or {}).items()}, point.value)
             for resource in (data.resource_metrics if data is not None else ())
             for scope in resource.scope_metrics
             for each in scope.metrics
             if each.name == metric.name
             for point in each.data.data_points
-        )
-        return sum(
-            point.value
-            for point in points
             if isinstance(point, NumberDataPoint)
-            and attributes.items() <= {name: str(value) for name, value in (point.attributes or {}).items()}.items()
-        )
+        ]
+
+    def total(self, metric: Metric) -> float:
+        """Return the sum of a counter's or gauge's series."""
+        return sum(value for _, value in self.points(metric))
 
     def close(self) -> None:
         """Shut both providers down."""
         self.tracer_provider.shutdown()
         self.meter_provider.shutdown()
+
+
+class Changes:
+    """The changes of state of all circuits, with their times: the counter of them, read again and again."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._counted: Counter[tuple[str, str, str]] = Counter()
+        self.seen: list[Change] = []
+
+    def look(self, moment: float) -> list[Change]:
+        """Return the changes since the last look, in order; `moment` (s) becomes their time."""
+        names = (contract.CIRCUIT, contract.BREAKER_FROM, contract.BREAKER_TO)
+        counted: Counter[tuple[str, str, str]] = Counter()
+        for attributes, value in self._telemetry.points(contract.TRANSITIONS):
+            circuit, before, after = (attributes[name] for name in names)
+            counted[circuit, before, after] = int(value)
+        fresh, self._counted = sorted((counted - self._counted).elements(), key=_open_first), counted
+        begun = len(self.seen)
+        while fresh:  # a counter keeps no order, but each change begins where the last one of its circuit ended
+            change = next((each for each in fresh if each[1] == self._state(model_of(each[0]))), fresh[0])
+            fresh.remove(change)
+            circuit, before, after = change
+            self.seen.append(Change(at=moment, model=model_of(circuit), before=before, after=after))
+        return self.seen[begun:]
+
+    def _state(self, model: str) -> str:
+        return next((change.after for change in reversed(self.seen) if change.model == model), State.CLOSED)
+
+
+def _open_first(change: tuple[str, str, str]) -> bool:
+    """Sort key: between two looks a circuit may leave half-open both ways, and only an open one comes back to it."""
+    return change[2] != State.OPEN
+
+
+def model_of(circuit: str) -> str:
+    """Return the model of a circuit, whose name is host/model/operation."""
+    return circuit.partition("/")[2].rpartition("/")[0]
 
 
 def attribute(span: ReadableSpan, name: str) -> Any:
@@ -113,13 +171,15 @@ def seconds_of(span: ReadableSpan) -> float:
 def of(name: str, spans: Iterable[ReadableSpan]) -> Figures:
     """Add up the spans of some calls."""
     spans = list(spans)
-    durations = sorted(seconds_of(span) for span in spans)
+    ends = Counter(attribute(span, contract.OUTCOME) for span in spans)
+    durations = sorted(seconds_of(span) for span in spans if attribute(span, contract.OUTCOME) != Outcome.REJECTED)
     firsts = sorted(_numbers(spans, contract.TIME_TO_FIRST_CHUNK))
     sends = int(sum(_numbers(spans, contract.ATTEMPTS)))
     return Figures(
         name=name,
         calls=len(spans),
-        ok=sum(attribute(span, contract.OUTCOME) == Outcome.OK for span in spans),
+        ok=ends[Outcome.OK],
+        rejected=ends[Outcome.REJECTED],
         sends=sends,
         retried=sends - sum(attribute(span, contract.ATTEMPTS) != 0 for span in spans),
         median=percentile(durations, 0.5),

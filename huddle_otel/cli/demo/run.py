@@ -37,6 +37,8 @@ class Run:
     results: list[traffic.Result]
     upstream: int
     """Requests that reached the gateway."""
+    outage: int
+    """Of them, those for the model that was down, while it was."""
 
 
 @contextmanager
@@ -47,12 +49,16 @@ def quiet() -> Generator[None]:
 
 
 def instrumented(seconds: float, *, seed: int, telemetry: Telemetry, tick: Tick) -> Run:
-    """Run the app with the one line added, on its defaults. The openai client is as it was when this returns."""
+    """Run the app with the one line added, on its defaults but for the breaker's times.
+
+    The openai client is as it was when this returns.
+    """
     with quiet(), _gateway(seconds) as gateway:
         try:
             huddle_otel.instrument(
                 base_url=gateway.url,
                 api_key=KEY,
+                breaker=scenario.breaker(seconds),
                 tracer_provider=telemetry.tracer_provider,
                 meter_provider=telemetry.meter_provider,
             )
@@ -86,4 +92,6 @@ def _play(gateway: Gateway, client: openai.OpenAI, seconds: float, seed: int, ti
     gateway.script(scenario.rules(seconds))  # its clock starts here
     began = time.time()
     results = traffic.play(client, plan, tick)
-    return Run(seconds=seconds, began=began, results=results, upstream=len(gateway.calls))
+    calls = gateway.calls
+    outage = sum(call.fault == scenario.OUTAGE.name for call in calls)
+    return Run(seconds=seconds, began=began, results=results, upstream=len(calls), outage=outage)

@@ -10,6 +10,7 @@ from typing import Final
 
 from huddle_otel.gateway import Model, Rule, faults
 from huddle_otel.gateway.kinds import Fault
+from huddle_otel.settings import BreakerPolicy
 from huddle_otel.spend import catalogue
 
 _FOREVER: Final = 1_000_000
@@ -41,6 +42,8 @@ class Phase:
     """What the gateway does, for the screen."""
     rules: Callable[[float, float], Iterator[Rule]]
     """The gateway's faults between two moments of the run, s."""
+    crowd: float = 0.0
+    """Calls to `DOWN` that come on top, as a share of all others: a breaker needs calls to see anything."""
 
 
 def _healthy(_start: float, _end: float) -> Iterator[Rule]:
@@ -57,6 +60,18 @@ def _rate_limited(start: float, end: float) -> Iterator[Rule]:
         for index in range(slices):
             at = first + index * step
             yield Rule(faults.rate_limited(retry_after=round(until - at, 2)), after=at, until=at + step)
+
+
+DOWN: Final = "gpt-4.1-mini"
+"""The model whose upstream goes down, and no other."""
+OUTAGE: Final = faults.bad_gateway()
+"""What its callers get meanwhile. No other phase uses it, so that the gateway's record tells how often it was asked."""
+_DOWN_SHARE: Final = 0.6
+"""Of the phase; the rest of it shows the recovery."""
+
+
+def _outage(start: float, end: float) -> Iterator[Rule]:
+    yield Rule(OUTAGE, model=DOWN, after=start, until=start + _DOWN_SHARE * (end - start))
 
 
 _FAILING: Final[tuple[Fault | None, ...]] = (
@@ -94,10 +109,11 @@ def _dealt(deck: tuple[Fault | None, ...]) -> Callable[[float, float], Iterator[
 
 
 PHASES: Final = (
-    Phase(name="healthy", share=0.2, story="every call is answered", rules=_healthy),
-    Phase(name="rate-limited", share=0.3, story="429 in waves; says when to come back", rules=_rate_limited),
-    Phase(name="failing", share=0.3, story="503, 500, resets, streams cut off", rules=_dealt(_FAILING)),
-    Phase(name="recovering", share=0.2, story="a 503 now and then", rules=_dealt(_RECOVERING)),
+    Phase(name="healthy", share=0.15, story="every call is answered", rules=_healthy),
+    Phase(name="outage", share=0.3, story=f"{DOWN} is down, 502; then it is back", rules=_outage, crowd=1.0),
+    Phase(name="rate-limited", share=0.22, story="429 in waves; says when to come back", rules=_rate_limited),
+    Phase(name="failing", share=0.21, story="503, 500, resets, streams cut off", rules=_dealt(_FAILING)),
+    Phase(name="recovering", share=0.12, story="a 503 now and then", rules=_dealt(_RECOVERING)),
 )
 """In order; the shares add up to 1. A phase added here is in the script, on the screens and in the tables."""
 
@@ -128,6 +144,22 @@ def windows(seconds: float) -> Iterator[tuple[Phase, float, float]]:
         start = end
 
 
+def down(seconds: float) -> tuple[float, float] | None:
+    """Return when the upstream of `DOWN` goes down and when it is back in a run of that length, s."""
+    return next(((rule.after, rule.until) for rule in rules(seconds) if rule.fault is OUTAGE), None)
+
+
+def breaker(seconds: float) -> BreakerPolicy:
+    """Return the default breaker with open times that fit the outage of a run of that length (s)."""
+    usual, outage = BreakerPolicy(), down(seconds)
+    if outage is None:
+        return usual
+    length = outage[1] - outage[0]
+    return BreakerPolicy(
+        open_for=min(round(length / 6, 2), usual.open_for), max_open=min(round(length / 4, 2), usual.max_open)
+    )
+
+
 def phase_at(moment: float, seconds: float) -> Phase:
     """Return the phase of a moment of the run; after its end, the last one."""
     return next((phase for phase, _, end in windows(seconds) if moment < end), PHASES[-1])
@@ -142,10 +174,18 @@ def plan(seconds: float, *, seed: int) -> list[Ask]:
     """Return the calls of a run: the same ones for the same length (s) and seed, evenly spread with some jitter."""
     draw = random.Random(seed)  # noqa: S311 - repeatable traffic, not secrets
     count = max(_FEWEST, round(_PER_SECOND * seconds))
+    names = [model.id for model in MODELS]
+    asks = _spread(draw, names, count, 0.0, seconds)
+    for phase, start, end in windows(seconds):
+        asks += _spread(draw, [DOWN], round(phase.crowd * phase.share * count), start, end)
+    return sorted(asks, key=lambda ask: ask.at)
+
+
+def _spread(draw: random.Random, models: list[str], count: int, start: float, end: float) -> list[Ask]:
     return [
         Ask(
-            at=(index + draw.random()) * seconds / count,
-            model=MODELS[index % len(MODELS)].id,
+            at=start + (index + draw.random()) * (end - start) / count,
+            model=models[index % len(models)],
             stream=draw.random() < 0.5,  # noqa: PLR2004 - half of the calls
             prompt="word " * draw.randrange(100, 1_500),
             max_tokens=draw.randrange(60, 400),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -10,9 +10,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from huddle_otel.cli.demo.figures import Figures, attribute, seconds_of
+from huddle_otel.cli.demo.figures import Change, Figures, attribute, percentile, seconds_of
 from huddle_otel.cli.demo.scenario import PHASES, Phase
 from huddle_otel.cli.output import plain, table
+from huddle_otel.events import Outcome
+from huddle_otel.policy.breaker import State
 from huddle_otel.spend import format_usd
 from huddle_otel.telemetry import contract
 
@@ -57,52 +59,111 @@ COLUMNS: Final = (
     Column("calls", lambda row: _count(row.calls)),
     Column("ok", lambda row: _count(row.ok), "green"),
     Column("fail", lambda row: _count(row.failed), "red"),
-    Column("sends", lambda row: _count(row.sends)),
+    Column("rej", lambda row: _count(row.rejected), "magenta"),
+    Column("sent", lambda row: _count(row.sends)),
     Column("retry", lambda row: _count(row.retried), "yellow"),
-    Column("p50 s", lambda row: _seconds(row.median)),
-    Column("p95 s", lambda row: _seconds(row.slow)),
-    Column("1st s", lambda row: _seconds(row.first_chunk)),
+    Column("p50", lambda row: _seconds(row.median)),
+    Column("p95", lambda row: _seconds(row.slow)),
+    Column("1st", lambda row: _seconds(row.first_chunk)),
     Column("in", lambda row: _tokens(row.tokens_in)),
     Column("out", lambda row: _tokens(row.tokens_out)),
     Column("spend", spend, "cyan", 10),
 )
-"""Of the panel and of the table of phases. Another column, a circuit's state for one, is a line here."""
+"""Of the panel and of the table of phases; times in seconds. With the model's name they fill 80 columns."""
+_NOT_LIVE: Final = frozenset({"1st", "in", "out"})
+"""Columns that make room for the circuit while it is live."""
+_CIRCUIT_WIDTH: Final = len(" ○ open 5.0 s")
 
 
-def panel(title: str | None, first: str, rows: Iterable[Figures]) -> Table:
-    """Return the table of figures, one line per row, the row of all in bold."""
-    screen = table(title, first, *(column.title for column in COLUMNS), gap=1)
-    for column, made in zip(COLUMNS, screen.columns[1:], strict=True):
+def panel(title: str | None, first: str, rows: Iterable[Figures], circuits: Mapping[str, Text] | None = None) -> Table:
+    """Return the table of figures, one line per row, the row of all in bold; live, with the circuits by row."""
+    columns = [column for column in COLUMNS if circuits is None or column.title not in _NOT_LIVE]
+    screen = table(title, first, *(column.title for column in columns), gap=1)
+    for column, made in zip(columns, screen.columns[1:], strict=True):
         made.style, made.min_width = column.style, column.width
+    if circuits is not None:
+        screen.add_column(" circuit", header_style="dim", min_width=_CIRCUIT_WIDTH, no_wrap=True)
     for row in rows:
-        cells = (column.show(row) for column in COLUMNS)
+        cells: list[RenderableType] = [column.show(row) for column in columns]
+        if circuits is not None:
+            cells.append(circuits.get(row.name, ""))
         screen.add_row(row.name, *cells, style="bold" if row.name == "all" else None)
     return screen
 
 
-def live(
-    phase: Phase, moment: float, rows: Iterable[Figures], in_flight: float, lately: Sequence[str]
-) -> RenderableType:
-    """Return the whole live screen at a moment (s) of the run."""
-    trail = Text("\n")
-    for each in PHASES:
-        trail.append(f" {each.name} ", "reverse bold" if each is phase else "dim").append(" ")
-    trail.append(f"  {moment:4.1f} s   in flight: {in_flight:.0f}")
-    return Group(
-        trail,
-        plain(f" The gateway: {phase.story}.\n", "italic"),
-        panel(None, "model", rows),
-        plain("\n Lately retried or failed:", "dim"),
-        *(plain(f"  {line}") for line in lately),
+_SIGNS: Final = {State.CLOSED: ("●", "green"), State.OPEN: ("○", "red bold"), State.HALF_OPEN: ("◐", "yellow")}
+_ASCII: Final = str.maketrans({"●": "*", "○": "o", "◐": "~", "→": "->"})
+"""For consoles that cannot write more."""
+
+
+def circuit(state: str, retry_in: float, *, ascii_only: bool) -> Text:
+    """Return the state of a circuit as a cell, an open one with the seconds until its next probe."""
+    sign, style = _SIGNS[State(state)]
+    left = f" {retry_in:.1f} s" if state == State.OPEN else ""
+    text = f" {sign} {_state(state)}{left}"
+    return Text(text.translate(_ASCII) if ascii_only else text, style)
+
+
+def change(each: Change, *, ascii_only: bool) -> str:
+    """Return a change of state as a line."""
+    text = f"{each.at:5.1f} s  {each.model}: {_state(each.before)} → {_state(each.after)}"
+    return text.translate(_ASCII) if ascii_only else text
+
+
+def _state(state: str) -> str:
+    return state.replace("_", "-")
+
+
+def rejected(spans: Iterable[ReadableSpan]) -> str:
+    """Tell how the calls fared that open circuits refused."""
+    durations = sorted(seconds_of(span) for span in spans if attribute(span, contract.OUTCOME) == Outcome.REJECTED)
+    median = percentile(durations, 0.5)
+    return (
+        "" if median is None else f": {len(durations)} calls rejected, none sent, a span of {median * 1e3:.1f} ms each"
     )
 
 
-def lately(spans: Sequence[ReadableSpan], lines: int = 4) -> list[str]:
-    """Tell the story of the last calls that did not simply succeed, in one line each; always that many lines."""
-    told = [
-        _story(span) for span in spans if attribute(span, contract.RETRY_CAUSES) or attribute(span, contract.ERROR_TYPE)
-    ]
-    return ([""] * lines + told)[-lines:]
+def live(  # noqa: PLR0913 - the parts of the screen
+    phase: Phase,
+    moment: float,
+    rows: Iterable[Figures],
+    in_flight: float,
+    circuits: Mapping[str, Text],
+    *,
+    changes: Sequence[str],
+    spans: Sequence[ReadableSpan],
+) -> RenderableType:
+    """Return the whole live screen at a moment (s) of the run. It fits 24 lines."""
+    trail = Text("\n")
+    for each in PHASES:
+        trail.append(f" {each.name} ", "reverse bold" if each is phase else "dim").append(" ")
+    trail.append(f" {moment:4.1f} s  in flight: {in_flight:.0f}")
+    return Group(
+        trail,
+        plain(f" The gateway: {phase.story}.\n", "italic"),
+        panel(None, "model", rows, circuits),
+        plain(f"\n Circuits{rejected(spans)}", "dim"),
+        *(plain(f"  {line}") for line in _last(changes)),
+        plain("\n Lately retried or failed:", "dim"),
+        *(plain(f"  {line}") for line in lately(spans)),
+    )
+
+
+def _last(lines: Sequence[str], count: int = 4) -> list[str]:
+    """Return the last lines; always that many, so that the screen does not jump."""
+    return ([""] * count + list(lines))[-count:]
+
+
+def lately(spans: Sequence[ReadableSpan]) -> list[str]:
+    """Tell the story of the last calls that were sent and did not simply succeed, in one line each."""
+    return _last(
+        [
+            _story(span)
+            for span in spans
+            if attribute(span, contract.RETRY_CAUSES)
+            or (attribute(span, contract.ERROR_TYPE) and attribute(span, contract.OUTCOME) != Outcome.REJECTED)
+        ]
+    )
 
 
 def _story(span: ReadableSpan) -> str:

@@ -180,7 +180,7 @@ class Fleet:
         for circuits in self.circuits:
             self._next_of(circuits)
 
-    def _changed(self, change: CircuitChanged) -> None:
+    def _changed(self, change: CircuitChanged, _caller: object) -> None:
         if change.after == "open":
             self.trips.append(self.clock.now)
 
