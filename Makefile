@@ -20,7 +20,7 @@ LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
-EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli stress))
+EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli exporters stress))
 SUITES := openai-1 openai-2 openai-3 litellm-1 litellm-2 litellm-3 wheel
 
 unexport PYTHONPATH
@@ -116,6 +116,10 @@ format: $(LANE3)/.lint ## Format the code and apply safe fixes
 	@$(BIN3)/ruff check --fix --exit-zero
 	$(BIN3)/ruff format
 
+.PHONY: mutate
+mutate: .venv/mutate/.requirements ## Change the policy in one place at a time: do its tests notice?
+	@.venv/mutate/bin/python tools/mutate.py
+
 .PHONY: build
 build: .venv/build/.requirements ## Build the wheel and the sdist into dist/
 	@rm -rf dist
@@ -147,6 +151,12 @@ clean: ## Remove everything that make or the tools made
 	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Lane 3 without the project: the tests of a mutant import the mutant.
+.venv/mutate/.requirements: requirements/openai-3.txt requirements/mutate.txt
+	@$(call venv,$(@D),$<)
+	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r requirements/mutate.txt
+	touch $@
+
 $(LANE3)/.lint: requirements/lint.txt $(LANE3)/.requirements
 	@echo '-- $(@D): installing $<'
 	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r $<
@@ -162,6 +172,6 @@ lock: .venv/bootstrap/.requirements ## Pin the dependencies again (LOCK_ARGS=--u
 	@for lane in 1 2 3; do
 	    $(UV_COMPILE) pyproject.toml --all-extras requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
 	done
-	for name in lint storm build litellm bootstrap; do
+	for name in lint storm mutate build litellm bootstrap; do
 	    $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt
 	done

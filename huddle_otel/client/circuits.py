@@ -131,7 +131,7 @@ class Circuits:
     def _admit(self, circuit: Circuit, now: float, draw: float, *, past_gate: bool) -> tuple[Reply, Pass | None]:
         breaker, gate, bulkhead = circuit.breaker, circuit.gate, circuit.bulkhead
         if breaker is not None and breaker.state(now) in {State.OPEN, State.FORCED_OPEN}:
-            return _open(circuit, breaker.retry_in(now), now), None
+            return _open(circuit, breaker, now), None
         if gate is not None and not past_gate:
             wait = gate.wait(now)
             if wait > 0:
@@ -150,7 +150,7 @@ class Circuits:
             admitted = circuit.breaker.admit(now, draw)
             if isinstance(admitted, Rejection):
                 self._leave(circuit)
-                return _open(circuit, admitted.retry_in, now), None
+                return _open(circuit, circuit.breaker, now), None
             permit = admitted
         circuit.admitted += 1
         if circuit.breaker is None or permit is None:
@@ -171,7 +171,7 @@ class Circuits:
                 circuit.bulkhead.waiting.remove(ticket)
                 message = f"{int(circuit.bulkhead.limit)} calls under way"
                 refusal = Failure(fault=Fault.REJECTED, error_type="bulkhead_full", message=message)
-                reply, leave = Refused(now, refusal), None
+                reply, leave = Refused(refusal), None
             if leave is not None:
                 leave.caller = waiting.caller
             changes = _changes(circuit)
@@ -227,13 +227,13 @@ class Circuits:
             circuit.ignored += 1
 
     def _leave(self, circuit: Circuit) -> None:
-        if circuit.bulkhead is None:
+        bulkhead = circuit.bulkhead
+        if bulkhead is None:
             return
-        # resolving a ticket runs its waker, which only sets a flag or schedules a callback
-        while (ticket := circuit.bulkhead.leave()) is not None:
-            if ticket.set_running_or_notify_cancel():
-                ticket.set_result(True)
-                return
+        bulkhead.leave()
+        while (ticket := bulkhead.next()) is not None:
+            # resolving a ticket runs its waker, which only sets a flag or schedules a callback
+            ticket.set_result(True)
 
     def pause(self, leave: Pass, seconds: float) -> None:
         """Close the gate of a circuit whose limit is used up."""
@@ -289,9 +289,10 @@ def _changes(circuit: Circuit) -> tuple[Transition, ...]:
     return circuit.breaker.take_transitions() if circuit.breaker is not None else ()
 
 
-def _open(circuit: Circuit, retry_in: float, now: float) -> Refused:
+def _open(circuit: Circuit, breaker: Breaker, now: float) -> Refused:
     message = f"circuit open, last failure: {circuit.last_cause}" if circuit.last_cause else "circuit open"
-    return Refused(now, Failure(fault=Fault.REJECTED, error_type="breaker_open", message=message, hint=retry_in))
+    failure = Failure(fault=Fault.REJECTED, error_type="breaker_open", message=message, hint=breaker.retry_in(now))
+    return Refused(failure, str(breaker.state(now)))
 
 
 def _figures(circuit: Circuit, now: float) -> dict[str, Any]:

@@ -237,7 +237,6 @@ class Breaker:
         while True:
             if self._state is State.OPEN and now - self._since >= self._open_for:
                 self._go(State.HALF_OPEN, now)
-                self._probe_at = now
                 return
             if self._state is not State.HALF_OPEN or limit is None or now - self._since <= limit:
                 return
@@ -272,5 +271,4 @@ class Breaker:
     def reset(self, now: float) -> None:
         """Close the circuit and forget everything."""
         self._failed_rounds = 0
-        self._open_for = self._policy.open_for
         self._go(State.METRICS_ONLY if self._policy.shadow else State.CLOSED, now)

@@ -29,12 +29,16 @@ class Bulkhead(Generic[W]):
         self.in_flight += 1
         return True
 
-    def leave(self) -> W | None:
-        """Give a place back; returns the first in line when it goes to them."""
-        if self.waiting and self.in_flight <= int(self.limit):
-            return self.waiting.popleft()
+    def leave(self) -> None:
+        """Give a place back; whether someone in line gets it, `next` tells."""
         self.in_flight -= 1
-        return None
+
+    def next(self) -> W | None:
+        """Give the first in line a place, if there is one. To be asked until there is none: a limit may have grown."""
+        if not self.waiting or self.in_flight >= int(self.limit):
+            return None
+        self.in_flight += 1
+        return self.waiting.popleft()
 
     def learn(self, *, overloaded: bool) -> None:
         """Move the limit: down by a factor on overload, up by one per limit's worth of successes."""

@@ -114,8 +114,9 @@ class Admitted:
 class Refused:
     """No leave; `failure` says which policy refused."""
 
-    now: float
     failure: Failure
+    circuit: str = ""
+    """State of the circuit, if that is what refused."""
 
 
 @dataclass(slots=True)
@@ -201,7 +202,8 @@ class _Call:
     ends: float
     """When the total time is used up, s."""
     draw: Callable[[], float]
-    now: float
+    now: float = 0.0
+    """The clock at the last admission, failure or wake-up, s."""
     sent: int = 0
     ambiguous: int = 0
     waited: float = 0.0
@@ -231,19 +233,19 @@ def call(  # noqa: PLR0913 - the models, the policies, and what the glue measure
         total: Seconds the call may take in all; infinity for no bound.
         draw: Random numbers from 0 up to 1.
     """
-    state = _Call(policy, rate_limit, max_retries, started + total, draw, started)
-    reply: Reply = None
-    for index, model in enumerate(models):
+    state = _Call(policy, rate_limit, max_retries, started + total, draw)
+    model, *others = models
+    while True:
         reply = yield from _attempts(state, model)
-        if not isinstance(reply, Failed | Refused) or index + 1 == len(models):
+        if not others or not isinstance(reply, Failed | Refused):
             break
-        refused_by_us = isinstance(reply, Refused)
-        if not refused_by_us and not may_fall_back(reply.failure):
+        if isinstance(reply, Failed) and not may_fall_back(reply.failure):
             break
-        if not refused_by_us:  # what failed before was, perhaps, worked on and billed
-            state.ambiguous += retry.classify(reply.failure) is RetryClass.AMBIGUOUS
+        # what failed before was, perhaps, worked on and billed
+        state.ambiguous += retry.classify(reply.failure) is RetryClass.AMBIGUOUS
         state.fell_back_from = models[0]
-        yield Emit(FellBack(before=model, after=models[index + 1], why=reply.failure.error_type))
+        before, model = model, others.pop(0)
+        yield Emit(FellBack(before=before, after=model, why=reply.failure.error_type))
     yield Emit(_finished(state, reply))
 
 
@@ -255,8 +257,8 @@ def _attempts(state: _Call, model: str) -> Generator[Effect, Reply, Reply]:
         admission = yield from _admission(state, model)
         if isinstance(admission, Admitted):
             state.circuit = admission.circuit
-        elif isinstance(admission, Refused) and admission.failure.error_type == "breaker_open":
-            state.circuit = "open"
+        elif isinstance(admission, Refused):
+            state.circuit = admission.circuit or state.circuit
         if not isinstance(admission, Admitted):
             # a retry that finds the circuit closed to it tells of what failed, not of the circuit
             return failed if failed is not None and isinstance(admission, Refused) else admission
@@ -291,13 +293,11 @@ def _admission(state: _Call, model: str) -> Generator[Effect, Reply, Reply]:
         if reply.seconds > limit or reply.now + reply.seconds >= state.ends:
             message = f"rate limited for another {reply.seconds:.1f} s"
             hint = reply.seconds
-            return Refused(
-                reply.now, Failure(fault=Fault.REJECTED, error_type="rate_limited", message=message, hint=hint)
-            )
+            return Refused(Failure(fault=Fault.REJECTED, error_type="rate_limited", message=message, hint=hint))
         woken = yield Sleep(reply.seconds)
         if not isinstance(woken, Woken):
             return woken
-        state.waited += reply.seconds
+        state.waited += woken.now - reply.now
         reply = yield Admit(model, past_gate=True)
     if isinstance(reply, Queued):
         reply = yield Await(max(min(reply.max_wait, state.ends - reply.now), 0.0))

@@ -8,7 +8,8 @@ from huddle_otel.events import Failure, Fault, RetryClass
 from huddle_otel.settings import RetryPolicy
 
 _REFUSED: Final = frozenset({429, 529})
-_AMBIGUOUS: Final = frozenset({408, 409, 500, 502, 503, 504})
+_AMBIGUOUS: Final = frozenset({408, 409})
+"""And every 5xx."""
 _DETERMINISTIC_KINDS: Final = (
     "budget_exceeded",
     "insufficient_quota",

@@ -35,6 +35,9 @@ _TOKEN_TYPES: Final = (
     ("cache_write", "cache_write_tokens"),
     ("reasoning", "reasoning_tokens"),
 )
+_USUAL_ERRORS: Final = ("429", "500", "502", "503", "504", "connect_error", "read_timeout", "first_token_timeout")
+_REASONS: Final = ("breaker_open", "bulkhead_full", "rate_limited")
+_COMPONENTS: Final = ("spans", "metrics", "reading", "spend", "content")
 _LIMIT_HEADERS: Final = (
     ("requests", "x-ratelimit-remaining-requests"),
     ("tokens", "x-ratelimit-remaining-tokens"),
@@ -65,6 +68,9 @@ class Metrics:
         self.circuits: Callable[[], list[dict[str, Any]]] = list
         """Where the figures of circuits come from."""
         self._models: set[str] = set()
+        self._begun: set[tuple[str, str]] = set()
+        """Operations and models with series."""
+        self.tallies.add_all((contract.TELEMETRY_ERRORS, (("component", name),), 0) for name in _COMPONENTS)
         self._histograms: dict[str, Histogram] = {}
         for metric in contract.METRICS:
             if metric.kind is Kind.HISTOGRAM:
@@ -110,7 +116,11 @@ class Metrics:
 
     def started(self, request: Request) -> None:
         """Count a call in."""
-        self.tallies.add_all([(contract.IN_FLIGHT, ((contract.MODEL, self.model(request.model)),), 1)])
+        model = self.model(request.model)
+        if (request.operation, model) not in self._begun:
+            self._begun.add((request.operation, model))
+            self.tallies.add_all(_zeros(request.operation, model))
+        self.tallies.add_all([(contract.IN_FLIGHT, ((contract.MODEL, model),), 1)])
 
     def attempt_failed(self, request: Request, event: AttemptFailed) -> None:
         """Count a failed attempt."""
@@ -174,6 +184,22 @@ def _series(  # noqa: PLR0913, PLR0917 - flat and positional: the arguments are 
         extra: value,
     }
     return {name: each for name, each in attributes.items() if name and each not in (None, "")}
+
+
+def _zeros(operation: str, model: str) -> Iterator[tuple[Metric, Key, float]]:
+    """Yield the usual series of a model at 0: what appears with its first increment, `increase()` does not see."""
+    by_model = (contract.MODEL, model)
+    ended = ((contract.OPERATION, operation), by_model)
+    yield contract.CALLS, (*ended, (contract.OUTCOME, "ok")), 0
+    for error_type in _USUAL_ERRORS:
+        yield contract.CALLS, (*ended, (contract.OUTCOME, "error"), (contract.ERROR_TYPE, error_type)), 0
+    for reason in _REASONS:
+        yield contract.CALLS, (*ended, (contract.OUTCOME, "rejected"), (contract.ERROR_TYPE, reason)), 0
+        yield contract.REJECTIONS, (by_model, ("reason", reason)), 0
+    for kind in _STREAM_FAULTS.values():
+        yield contract.STREAM_FAULTS, (by_model, ("kind", kind)), 0
+    yield contract.DOUBLE_BILLINGS, (by_model,), 0
+    yield contract.COST_UNKNOWN, (by_model,), 0
 
 
 def _changes(

@@ -87,10 +87,15 @@ class Recorded:
         }
 
     def points(self, name: str) -> dict[frozenset[tuple[str, Any]], Any]:
-        """Points of a metric by their attributes: a number, or the histogram point itself."""
+        """Points of a metric by their attributes: a number, or the histogram point itself; no counter that is at 0."""
         metric = self.metrics().get(name)
         points = metric.data.data_points if metric is not None else ()
-        return {frozenset(point.attributes.items()): getattr(point, "value", point) for point in points}
+        counts = metric is not None and getattr(metric.data, "is_monotonic", False)
+        return {
+            frozenset(point.attributes.items()): getattr(point, "value", point)
+            for point in points
+            if not counts or point.value
+        }
 
     def total(self, name: str, **attributes: Any) -> float:
         """Sum of the points of a counter whose attributes include these; dots are written as `__`."""

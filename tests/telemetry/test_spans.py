@@ -41,6 +41,7 @@ def _expected(gateway: Gateway, way: Way) -> dict[str, Any]:
         "openai.api.type": "chat_completions",
         "huddle.outcome": way.outcome,
         "huddle.attempts": 1,
+        "huddle.breaker.state": "closed",
         "huddle.request.id": call.headers["x-litellm-call-id"],
         "huddle.gateway.version": "1.106.2",
         "huddle.gateway.attempted_retries": 0,

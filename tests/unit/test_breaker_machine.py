@@ -33,7 +33,9 @@ POLICIES = st.builds(
 STEPS = st.sampled_from([0.0, 0.125, 0.5, 1.0, 2.5, 9.0])
 DRAWS = st.sampled_from([0.0, 0.5, 0.75])
 VERDICTS = st.sampled_from([Verdict.OK, Verdict.FAILURE, Verdict.FAILURE, Verdict.IGNORED])
-FORCED = st.sampled_from([State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY])
+ALIKE = st.sampled_from([Verdict.OK, Verdict.FAILURE, Verdict.FAILURE])
+BY_HAND = st.sampled_from([None, None, None, State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY])
+"""None is a reset."""
 
 
 @dataclass(eq=False)
@@ -170,23 +172,31 @@ class BreakerMachine(RuleBasedStateMachine):
         self.naive.record(leave, verdict, slow=slow, now=self.now, draw=draw)
 
     @precondition(lambda self: self.policy.min_calls < 4)
-    @rule(draw=DRAWS)
-    def outage(self, draw: float) -> None:
-        """A row of failures: single steps alone trip it too seldom."""
+    @rule(verdict=ALIKE, slow=st.booleans(), draw=DRAWS)
+    def row(self, verdict: Verdict, slow: bool, draw: float) -> None:
+        """A row of calls that end alike: single steps alone trip it too seldom."""
         for _ in range(self.policy.min_calls):
             self.admit(draw)
             if self.held:
                 permit, leave = self.held.pop()
-                self.breaker.record(permit, Verdict.FAILURE, slow=False, now=self.now, draw=draw)
-                self.naive.record(leave, Verdict.FAILURE, slow=False, now=self.now, draw=draw)
+                self.breaker.record(permit, verdict, slow=slow, now=self.now, draw=draw)
+                self.naive.record(leave, verdict, slow=slow, now=self.now, draw=draw)
 
-    @rule(state=FORCED)
-    def force(self, state: State) -> None:
-        self.breaker.force(state, self.now)
-        self.naive.enter(state, self.now)
+    @precondition(lambda self: self.naive.state in {State.OPEN, State.HALF_OPEN})
+    @rule(times=st.integers(1, 4), draw=DRAWS)
+    def come_back(self, times: int, draw: float) -> None:
+        """Ask again when told to, while no probe ends: single steps alone reach that too seldom."""
+        for _ in range(times):
+            self.now += self.breaker.retry_in(self.now)
+            self.same_state_and_window()
+            self.admit(draw)
 
-    @rule()
-    def reset(self) -> None:
+    @rule(state=BY_HAND)
+    def override(self, state: State | None) -> None:
+        if state is not None:
+            self.breaker.force(state, self.now)
+            self.naive.enter(state, self.now)
+            return
         self.breaker.reset(self.now)
         self.naive.bad_rounds, self.naive.pause = 0, self.policy.open_for
         self.naive.enter(self.naive.home, self.now)

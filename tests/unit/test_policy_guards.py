@@ -11,7 +11,7 @@ import pytest
 
 from huddle_otel.events import AttemptFailed, Failure, Fault, FellBack, Finished, Outcome, RetryClass
 from huddle_otel.policy import retry
-from huddle_otel.policy.breaker import Breaker, Permit, State, Verdict
+from huddle_otel.policy.breaker import Breaker, Permit, Rejection, State, Verdict, Window
 from huddle_otel.policy.budget import RetryBudget
 from huddle_otel.policy.bulkhead import Bulkhead
 from huddle_otel.policy.call import (
@@ -84,6 +84,7 @@ def test_a_closed_gate_lines_callers_up_in_the_order_they_came() -> None:
     gate.close(3.0)  # the longest wish counts
     turns = [now + gate.wait(now) for now in (0.0, 1.0, 4.0)]
     assert turns == pytest.approx([5.0, 5.0 + SPACING, 5.0 + 2 * SPACING])
+    assert turns[0] < turns[1] < turns[2]
     late = 5.0 + gate.wait(5.0)
     assert late == pytest.approx(5.0 + 3 * SPACING)  # who comes when it opens does not overtake
     assert gate.wait(6.0) == 0
@@ -114,11 +115,14 @@ def test_places_are_given_up_to_the_limit_and_handed_on_in_order() -> None:
     bulkhead = Bulkhead[str](BulkheadPolicy(max_in_flight=2))
     assert [bulkhead.enter() for _ in range(3)] == [True, True, False]
     bulkhead.waiting.extend(["first", "second"])
-    assert bulkhead.leave() == "first"
+    assert bulkhead.next() is None
+    bulkhead.leave()
     assert not bulkhead.enter()  # nobody overtakes the line
-    assert bulkhead.leave() == "second"
-    assert [bulkhead.leave(), bulkhead.leave()] == [None, None]
-    assert bulkhead.in_flight == 0
+    assert [bulkhead.next(), bulkhead.next()] == ["first", None]
+    bulkhead.leave()
+    bulkhead.leave()
+    assert [bulkhead.next(), bulkhead.next()] == ["second", None]
+    assert bulkhead.in_flight == 1
 
 
 def test_a_fixed_limit_does_not_learn() -> None:
@@ -146,9 +150,41 @@ def test_a_limit_that_fell_below_what_is_under_way_hands_no_place_on() -> None:
     assert all(bulkhead.enter() for _ in range(4))
     bulkhead.learn(overloaded=True)
     bulkhead.waiting.append("waits")
-    assert [bulkhead.leave(), bulkhead.leave()] == [None, None]
-    assert bulkhead.leave() == "waits"
+    after: list[str | None] = []
+    for _ in range(3):
+        bulkhead.leave()
+        after.append(bulkhead.next())
+    assert after == [None, None, "waits"]
     assert bulkhead.in_flight == 2
+
+
+def test_a_limit_that_has_grown_lets_as_many_in_as_it_has_room_for() -> None:
+    """A place handed on one for one would keep a bulkhead with a standing line at the size of its worst moment."""
+    bulkhead = Bulkhead[int](BulkheadPolicy(max_in_flight=8, adaptive=True, min_in_flight=1, decrease=0.25))
+    bulkhead.learn(overloaded=True)
+    assert [bulkhead.enter() for _ in range(3)] == [True, True, False]
+    bulkhead.waiting.extend(range(100))
+    served = 0
+    for _ in range(200):
+        bulkhead.learn(overloaded=False)
+        bulkhead.leave()
+        while bulkhead.next() is not None:
+            served += 1
+        if not bulkhead.waiting:
+            break
+        assert bulkhead.in_flight == int(bulkhead.limit)
+    assert served == 100
+    assert bulkhead.limit == 8
+
+
+def test_nobody_overtakes_the_line_when_the_limit_rises() -> None:
+    bulkhead = Bulkhead[str](BulkheadPolicy(max_in_flight=4, adaptive=True, min_in_flight=1, decrease=0.25))
+    bulkhead.learn(overloaded=True)
+    assert bulkhead.enter()
+    bulkhead.waiting.append("waits")
+    bulkhead.learn(overloaded=False)
+    assert bulkhead.limit == 2
+    assert not bulkhead.enter()
 
 
 # --- what a failure means -------------------------------------------------------------------------------------------
@@ -247,10 +283,23 @@ def test_states_of_the_machine_cannot_be_forced(state: State) -> None:
 def tripped(**more: Any) -> Breaker:
     given: dict[str, Any] = {"min_calls": 1, "open_for": 4, "jitter": 0, **more}
     breaker = Breaker(BreakerPolicy(**given))
-    permit = breaker.admit(0, 0)
-    assert isinstance(permit, Permit)
-    breaker.record(permit, Verdict.FAILURE, slow=False, now=0, draw=0)
+    record(breaker, leave(breaker, 0), Verdict.FAILURE, 0)
     return breaker
+
+
+def leave(breaker: Breaker, now: float) -> Permit:
+    permit = breaker.admit(now, 0)
+    assert isinstance(permit, Permit)
+    return permit
+
+
+def record(breaker: Breaker, permit: Permit, verdict: Verdict, now: float, *, slow: bool = False) -> None:
+    breaker.record(permit, verdict, slow=slow, now=now, draw=0)
+
+
+def test_an_open_circuit_whose_time_is_up_is_half_open_before_anyone_calls() -> None:
+    breaker = tripped()
+    assert [breaker.state(now) for now in (3.875, 4)] == [State.OPEN, State.HALF_OPEN]
 
 
 def test_retry_in_counts_down_and_is_infinite_when_forced() -> None:
@@ -281,6 +330,96 @@ def test_the_window_survives_a_clock_that_steps_back() -> None:
     assert breaker.window(50) == (2, 0, 0)
 
 
+def test_calls_of_one_moment_leave_the_window_together() -> None:
+    window = Window(size=8, buckets=4)
+    for _ in range(3):
+        window.add(1, failed=True, slow=True)
+    for now, count in ((7, 3), (8, 0)):
+        window.advance(now)
+        assert (window.calls, window.failures, window.slow) == (count, count, count)
+
+
+@pytest.mark.parametrize(
+    ("slow", "expected"),
+    [((0, 0, 0, 1), State.CLOSED), ((0, 0, 1, 1), State.OPEN), ((1, 1, 0, 0), State.CLOSED)],
+    ids=["below the share", "at the share", "at the share, but fast itself"],
+)
+def test_a_slow_success_trips_at_the_share_of_the_calls(slow: tuple[int, ...], expected: State) -> None:
+    breaker = Breaker(BreakerPolicy(min_calls=4, slow_rate=0.5))
+    for each in slow:
+        record(breaker, leave(breaker, 0), Verdict.OK, 0, slow=bool(each))
+    assert breaker.state(0) is expected
+
+
+def test_slow_successes_are_only_counted_where_slowness_does_not_trip() -> None:
+    breaker = Breaker(BreakerPolicy(min_calls=1, slow_rate=None))
+    record(breaker, leave(breaker, 0), Verdict.OK, 0, slow=True)
+    assert (breaker.state(0), breaker.window(0)) == (State.CLOSED, (1, 0, 1))
+
+
+def test_a_limit_on_half_open_does_not_touch_a_closed_circuit() -> None:
+    breaker = Breaker(BreakerPolicy(max_half_open=1))
+    assert not leave(breaker, 100).probe
+    assert breaker.state(100) is State.CLOSED
+
+
+def test_a_window_that_nobody_asked_about_for_long_is_emptied_at_once() -> None:
+    window = Window(size=8, buckets=4)
+    window.add(1, failed=True, slow=True)
+    window.advance(1e12)  # in four steps, not in a step for each bucket's width
+    assert (window.calls, window.failures, window.slow) == (0, 0, 0)
+
+
+def test_each_bad_round_doubles_the_open_time_and_closing_forgets_them() -> None:
+    breaker = tripped(open_for=1, backoff=2, max_open=100, probes=1)
+    now = 0.0
+    for wait in (1, 2, 4):
+        assert breaker.retry_in(now) == wait
+        now += wait
+        record(breaker, leave(breaker, now), Verdict.FAILURE, now)
+    now += 8
+    record(breaker, leave(breaker, now), Verdict.OK, now)
+    assert breaker.state(now) is State.CLOSED
+    record(breaker, leave(breaker, now), Verdict.FAILURE, now)
+    assert breaker.retry_in(now) == 1
+
+
+def test_a_reset_leads_back_to_where_the_circuit_began() -> None:
+    for shadow, expected in ((False, State.CLOSED), (True, State.METRICS_ONLY)):
+        breaker = Breaker(BreakerPolicy(shadow=shadow))
+        assert breaker.state(0) is expected
+        breaker.force(State.FORCED_OPEN, 0)
+        breaker.reset(1)
+        assert breaker.state(1) is expected
+
+
+def test_a_reset_forgets_the_bad_rounds() -> None:
+    breaker = tripped(backoff=2, max_open=100)
+    record(breaker, leave(breaker, 4), Verdict.FAILURE, 4)
+    assert breaker.retry_in(4) == 8
+    breaker.reset(4)
+    record(breaker, leave(breaker, 4), Verdict.FAILURE, 4)
+    assert breaker.retry_in(4) == 4
+
+
+def test_a_probe_that_hangs_is_replaced_when_its_time_is_up_and_takes_no_room() -> None:
+    breaker = tripped(probes=2, concurrent_probes=1)
+    leave(breaker, 4)
+    assert isinstance(breaker.admit(7.875, 0), Rejection)
+    assert [breaker.retry_in(now) for now in (7.875, 8, 9)] == [0.125, 0, 0]
+    record(breaker, leave(breaker, 8), Verdict.OK, 9)
+    record(breaker, leave(breaker, 9), Verdict.OK, 9)
+    assert breaker.state(9) is State.CLOSED
+
+
+def test_a_probe_that_was_given_up_is_not_heard_after_the_circuit_closed() -> None:
+    breaker = tripped(probes=1)
+    hung = leave(breaker, 4)
+    record(breaker, leave(breaker, 8), Verdict.OK, 8)
+    record(breaker, hung, Verdict.FAILURE, 9)
+    assert (breaker.state(9), breaker.window(9)) == (State.CLOSED, (0, 0, 0))
+
+
 def test_a_slow_probe_opens_again_only_where_slowness_counts() -> None:
     for slow_rate, expected in ((0.5, State.OPEN), (None, State.CLOSED)):
         breaker = tripped(slow_rate=slow_rate, probes=1)
@@ -293,9 +432,13 @@ def test_a_slow_probe_opens_again_only_where_slowness_counts() -> None:
 def test_half_open_for_too_long_opens_again() -> None:
     breaker = tripped(max_half_open=1, backoff=2, max_open=100)
     assert isinstance(breaker.admit(4, 0), Permit)
+    breaker.admit(5, 0)
+    assert breaker.state(5) is State.HALF_OPEN  # until after 1 s
     breaker.admit(6, 0)  # open from 5 on, for 8 s
     assert breaker.retry_in(6) == 7
     assert isinstance(breaker.admit(13, 0), Permit)
+    breaker.admit(15, 0)  # open from 14 on, for 16 s
+    assert breaker.retry_in(15) == 15
 
 
 # --- the programme, by hand -----------------------------------------------------------------------------------------
@@ -348,6 +491,10 @@ def verdicts(seen: Sequence[Effect]) -> list[Verdict]:
     return [each.verdict for each in seen if isinstance(each, Record)]
 
 
+def blamed(seen: Sequence[Effect]) -> list[Failure | None]:
+    return [each.failure for each in seen if isinstance(each, Record)]
+
+
 IN: Step = (Admit, Admitted(0.0, probe=False))
 DONE: Step = (Record, None)
 PAY: Step = (Withdraw, Paid(enough=True))
@@ -370,14 +517,35 @@ def test_a_probe_is_told_to_the_driver() -> None:
 
 
 def test_refused_by_the_circuit() -> None:
-    seen, end = play([(Admit, Refused(0.0, OPEN))])
-    assert (end.outcome, end.attempts, end.failure) == (Outcome.REJECTED, 0, OPEN)
+    seen, end = play([(Admit, Refused(OPEN))])
+    assert (end.outcome, end.attempts, end.failure, end.last_result) == (Outcome.REJECTED, 0, OPEN, "")
     assert len(seen) == 2
+
+
+FULL = fault(Fault.REJECTED, "bulkhead_full")
+HALF: Step = (Admit, Admitted(0.0, probe=True, circuit="half_open"))
+
+
+@pytest.mark.parametrize(
+    ("steps", "circuit"),
+    [
+        ([IN, (Send, Answered()), DONE], ""),
+        ([HALF, (Send, Answered()), DONE], "half_open"),
+        ([(Admit, Refused(OPEN, "forced_open"))], "forced_open"),
+        ([(Admit, Refused(FULL))], ""),
+        ([HALF, (Send, Failed(BUSY, 1.0)), *again(), (Admit, Refused(OPEN, "forced_open"))], "forced_open"),
+        ([HALF, (Send, Failed(BUSY, 1.0)), *again(), (Admit, Refused(FULL))], "half_open"),
+    ],
+    ids=["no breaker", "admitted", "refused by it", "refused by another guard", "then refused", "then no place"],
+)
+def test_a_call_tells_of_the_circuit_as_it_last_found_it(steps: list[Step], circuit: str) -> None:
+    _, end = play(steps)
+    assert end.circuit == circuit
 
 
 def test_failed_then_answered() -> None:
     seen, end = play([IN, (Send, Failed(BUSY, 1.0)), *again(), IN, (Send, Answered()), DONE])
-    assert verdicts(seen) == [FAILURE, OK]
+    assert (verdicts(seen), blamed(seen)) == ([FAILURE, OK], [BUSY, None])
     assert (end.outcome, end.attempts, end.causes, end.waited) == (Outcome.OK, 2, ("529",), 1.0)
     assert events(seen, AttemptFailed) == [
         AttemptFailed(number=1, failure=BUSY, retry_class=RetryClass.REFUSED, delay=0.5)
@@ -388,6 +556,12 @@ def test_an_ambiguous_retry_is_told_to_the_budget_and_may_be_billed_twice() -> N
     seen, end = play([IN, (Send, Failed(DOWN, 1.0)), *again(), IN, (Send, Failed(DOWN, 3.0)), DONE])
     assert [each.ambiguous for each in seen if isinstance(each, Withdraw)] == [True]
     assert (end.outcome, end.attempts, end.failure, end.double_billing) == (Outcome.ERROR, 2, DOWN, True)
+
+
+def test_what_may_have_been_billed_stays_so_through_a_refusal_and_is_not_retried_again() -> None:
+    steps = [IN, (Send, Failed(DOWN, 1.0)), *again(), IN, (Send, Failed(BUSY, 3.0)), *again(4.0)]
+    _, end = play([*steps, IN, (Send, Failed(DOWN, 5.0)), DONE], retry=RetryPolicy(max_attempts=9, base=1))
+    assert (end.outcome, end.attempts, end.failure, end.double_billing) == (Outcome.ERROR, 3, DOWN, True)
 
 
 def test_an_empty_budget_ends_the_retries() -> None:
@@ -406,14 +580,21 @@ def test_no_retry_is_paid_for_that_is_not_made(more: dict[str, Any]) -> None:
 
 
 def test_a_retry_refused_by_the_circuit_tells_of_the_failure_before() -> None:
-    _, end = play([IN, (Send, Failed(BUSY, 1.0)), *again(), (Admit, Refused(2.0, OPEN))])
+    _, end = play([IN, (Send, Failed(BUSY, 1.0)), *again(), (Admit, Refused(OPEN))])
     assert (end.outcome, end.attempts, end.failure) == (Outcome.ERROR, 1, BUSY)
 
 
 def test_the_gate_holds_a_call_then_lets_it_past() -> None:
     seen, end = play([(Admit, Hold(0.0, 3.0)), (Sleep, Woken(3.0)), IN, (Send, Answered()), DONE])
-    assert [each.past_gate for each in seen if isinstance(each, Admit)] == [False, True]
+    assert seen[:3] == [Admit("m", past_gate=False), Sleep(3.0), Admit("m", past_gate=True)]
     assert (end.outcome, end.waited) == (Outcome.OK, 3.0)
+
+
+def test_every_wait_is_counted_at_the_gate_and_between_attempts() -> None:
+    held: list[Step] = [(Admit, Hold(2.0, 10.0)), (Sleep, Woken(12.0))]  # no longer than max_wait
+    once = [IN, (Send, Failed(BUSY, 1.0)), *again()]
+    _, end = play([*once, *once, *held, IN, (Send, Answered()), DONE])
+    assert (end.outcome, end.waited) == (Outcome.OK, 1.0 + 1.0 + 10.0)
 
 
 @pytest.mark.parametrize(
@@ -428,12 +609,12 @@ def test_the_gate_holds_a_call_then_lets_it_past() -> None:
 def test_the_gate_refuses_whom_it_cannot_let_through_in_time(hold: Hold, more: dict[str, Any]) -> None:
     _, end = play([(Admit, hold)], **more)
     assert (end.outcome, end.attempts) == (Outcome.REJECTED, 0)
-    assert end.failure is not None
-    assert (end.failure.error_type, end.failure.hint) == ("rate_limited", hold.seconds)
+    message = f"rate limited for another {hold.seconds:.1f} s"
+    assert end.failure == fault(Fault.REJECTED, "rate_limited", message=message, hint=hold.seconds)
 
 
 def test_a_circuit_that_opened_behind_the_gate_refuses() -> None:
-    _, end = play([(Admit, Hold(0.0, 3.0)), (Sleep, Woken(3.0)), (Admit, Refused(3.0, OPEN))])
+    _, end = play([(Admit, Hold(0.0, 3.0)), (Sleep, Woken(3.0)), (Admit, Refused(OPEN))])
     assert end.outcome is Outcome.REJECTED
 
 
@@ -454,9 +635,8 @@ def test_the_wait_for_a_place_ends_with_the_call() -> None:
 
 
 def test_no_place_in_time() -> None:
-    full = fault(Fault.REJECTED, "bulkhead_full")
-    _, end = play([QUEUED, (Await, Refused(1.0, full))])
-    assert (end.outcome, end.failure) == (Outcome.REJECTED, full)
+    _, end = play([QUEUED, (Await, Refused(FULL))])
+    assert (end.outcome, end.failure) == (Outcome.REJECTED, FULL)
 
 
 STREAM: list[Step] = [IN, (Send, Opened(slow=True))]
@@ -472,7 +652,7 @@ ENDS: tuple[tuple[str, Ended, Verdict, bool], ...] = (
 @pytest.mark.parametrize(("ended", "verdict", "slow"), [case[1:] for case in ENDS], ids=[case[0] for case in ENDS])
 def test_a_stream_is_judged_at_its_end(ended: Ended, verdict: Verdict, slow: bool) -> None:
     seen, end = play([*STREAM, (Deliver, ended), DONE])
-    assert verdicts(seen) == [verdict]
+    assert (verdicts(seen), blamed(seen)) == ([verdict], [ended.failure])
     assert [each.slow for each in seen if isinstance(each, Record)] == [slow]
     assert (end.outcome, end.failure) == (ended.outcome, ended.failure)
     assert end.last_result == ("" if ended.failure else str(ended.outcome))
@@ -536,7 +716,7 @@ def to(model: str, reply: Reply) -> Step:
 
 
 def test_an_open_circuit_falls_back_without_a_send() -> None:
-    steps = [to("m", Refused(0.0, OPEN)), to("n", Admitted(0.0, probe=False)), to("n", Answered()), DONE]
+    steps = [to("m", Refused(OPEN)), to("n", Admitted(0.0, probe=False)), to("n", Answered()), DONE]
     seen, end = play(steps, MODELS)
     assert events(seen, FellBack) == [FellBack(before="m", after="n", why="breaker_open")]
     assert (end.outcome, end.attempts, end.fell_back_from, end.double_billing) == (Outcome.OK, 1, "m", False)
@@ -546,6 +726,12 @@ def test_spent_attempts_fall_back_and_the_first_may_have_been_billed() -> None:
     steps = [IN, to("m", Failed(DOWN, 1.0)), DONE, IN, to("n", Answered()), DONE]
     seen, end = play(steps, MODELS, max_retries=0)
     assert [each.number for each in seen if isinstance(each, Send)] == [1, 2]
+    assert (end.outcome, end.fell_back_from, end.double_billing) == (Outcome.OK, "m", True)
+
+
+def test_what_may_have_been_billed_stays_so_when_a_refusal_falls_back() -> None:
+    one = [IN, (Send, Failed(DOWN, 1.0)), *again(), IN, (Send, Failed(BUSY, 3.0)), DONE]
+    _, end = play([*one, IN, to("n", Answered()), DONE], MODELS, max_retries=1)
     assert (end.outcome, end.fell_back_from, end.double_billing) == (Outcome.OK, "m", True)
 
 
@@ -568,7 +754,7 @@ def test_a_delivered_stream_does_not_fall_back() -> None:
 
 
 def test_every_circuit_open_is_a_refusal() -> None:
-    _, end = play([(Admit, Refused(0.0, OPEN))] * 3, MODELS)
+    _, end = play([(Admit, Refused(OPEN))] * 3, MODELS)
     assert (end.outcome, end.fell_back_from, end.attempts) == (Outcome.REJECTED, "m", 0)
 
 

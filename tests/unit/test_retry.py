@@ -41,14 +41,16 @@ CLASSES: list[tuple[RetryClass, Failure]] = [
     (E, _failure(Fault.STREAM_ERROR, kind="400")),
     (C, _failure(Fault.STREAM_ERROR, kind="server_error")),
     (C, _failure(status=400, should_retry=True)),
+    (C, _failure(status=500, hint=1.0)),  # only a 503 that says when was refused
     # D: the app has content
     *((D, _failure(fault, delivered=True)) for fault in Fault),
     (D, _failure(status=429, delivered=True, hint=1.0)),
     # E: the same again would fail the same way
-    *((E, _failure(status=status)) for status in (None, 400, 401, 403, 404, 413, 422)),
+    *((E, _failure(status=status)) for status in (None, 400, 401, 403, 404, 413, 422, 499)),
     *((E, _failure(status=status, should_retry=False)) for status in (429, 500, 503, 529)),
     *((E, _failure(fault)) for fault in (Fault.APP, Fault.DEADLINE)),
     (E, _failure(Fault.MALFORMED, answered=True)),
+    (E, _failure(status=400, kind="500")),  # an answer's own status counts
     (E, _failure(status=422, kind="budget_exceeded")),
     (E, _failure(status=429, kind="insufficient_quota")),
     (E, _failure(status=500, kind="expired_key")),
@@ -58,6 +60,8 @@ CLASSES: list[tuple[RetryClass, Failure]] = [
     (E, _failure(status=500, message="litellm.ContextWindowExceededError: too long")),
     (E, _failure(status=500, message="litellm.ContentPolicyViolationError: refused")),
     (E, _failure(status=500, message="litellm.AuthenticationError: upstream key")),
+    (E, _failure(status=500, message="litellm.BudgetExceededError: spent")),
+    (E, _failure(status=429, message="Error code: 429 - {'code': 'insufficient_quota'}")),
     (E, _failure(Fault.STREAM_ERROR, message="litellm.ContextWindowExceededError: too long")),
 ]
 
