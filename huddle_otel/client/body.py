@@ -6,6 +6,7 @@ A `Body` belongs to one response and hangs on its `extensions`, so that a stream
 * the app reads it to the end, or reading raises            -> `watch` (typed streams), `_tap` (raw bytes)
 * the app closes the response, by whichever of its ways     -> the hooked `close` / `aclose`
 * nobody holds it any more                                  -> a finaliser, by way of `keeper`
+* the interpreter ends                                      -> `keeper`, before the telemetry is shut down
 
 Its clocks run on content, so pings and empty chunks do not reset them, and only while the app waits for a read. When
 one runs out, the keeper shuts the socket down; the read that waits on it then fails, in whatever thread or task, and
@@ -69,12 +70,16 @@ class Body:
         "__weakref__",
         "_clocks",
         "_expired",
+        "_finaliser",
+        "_forks",
         "_once",
         "_raises",
         "_reading",
         "_response",
         "_settle",
+        "_spent",
         "_taken",
+        "closed_by_app",
         "fold",
     )
 
@@ -95,24 +100,29 @@ class Body:
         self._settle = settle
         self._once = threading.Lock()  # taken by the first to notice the end, never released
         self._reading = 0.0  # since when the app waits for a read; 0: it does not
+        self._spent = 0.0  # waited for reads since the last content, s
         self._taken = False
+        self._forks = keeper.forks()
+        self.closed_by_app = False
         self._response = weakref.ref(response)
         response.extensions[EXTENSION] = self
         self._hook_close(response)
-        weakref.finalize(response, keeper.put, self.dropped).atexit = False
-        keeper.watch(self, self._due(clock()))
+        self._finaliser = weakref.finalize(response, keeper.put, self.dropped)
+        self._finaliser.atexit = False
+        now = clock()
+        keeper.watch(self, self._again(now, self._due(now)))
 
     def _hook_close(self, response: Any) -> None:
         """Notice `response.close()`. The hook holds the response weakly, or dropping it would take a collection."""
         ref, kind = self._response, type(response)
 
         def close() -> None:
-            self._closing()
+            self._closing(perhaps_collected=True)
             if (alive := ref()) is not None:
                 kind.close(alive)
 
         async def aclose() -> None:
-            self._closing()
+            self._closing(perhaps_collected=False)  # the event loop closes dropped generators in a task
             if (alive := ref()) is not None:
                 await kind.aclose(alive)
 
@@ -122,18 +132,26 @@ class Body:
     # --- ends --------------------------------------------------------------------------------------------------------
 
     def end(self, outcome: Outcome, error: Exception | None = None) -> None:
-        """Settle, unless it is settled."""
+        """Settle, unless it is settled, or belongs to the parent of this process."""
         if self._once.acquire(blocking=False):
-            self._settle(outcome, error)
+            self._finaliser.detach()  # it holds the call
+            if self._forks == keeper.forks():
+                self._settle(outcome, error)
 
     def dropped(self) -> None:
-        """Settle a body that nobody holds any more."""
-        self.end(Outcome.ABANDONED)
+        """Settle a body that the app is done with, whether or not it read all."""
+        self.end(Outcome.OK if self.fold.complete else Outcome.ABANDONED)
 
-    def _closing(self) -> None:
+    def _closing(self, *, perhaps_collected: bool) -> None:
         # while a read is on, the close is the reader's own, and what it returns or raises tells more
-        if not self._reading:
-            self.end(Outcome.OK if self.fold.complete else Outcome.ABANDONED)
+        if self._reading:
+            return
+        # the client's own generator closes the response when it is collected, which happens anywhere, also in a thread
+        # that holds a lock which settling asks for
+        if perhaps_collected and self._taken and not self.closed_by_app:
+            keeper.put(self.dropped)
+        else:
+            self.dropped()
 
     def _read_out(self) -> None:
         self.end(Outcome.OK if self.fold.complete else Outcome.TRUNCATED)
@@ -163,8 +181,19 @@ class Body:
         if not self.fold.chunks:
             content = clocks.sent + clocks.first_token
         else:
-            content = max(self.fold.last, self._reading or now) + clocks.stall
+            content = max(self.fold.last, self._reading or now) + clocks.stall - self._spent
         return min(content, clocks.started + clocks.total)
+
+    def _again(self, now: float, due: float) -> float:
+        """Return when to look again: before the first content also in time for a stall right after it."""
+        return due if self.fold.chunks else min(due, now + self._clocks.stall)
+
+    def _took(self, before: int) -> None:
+        """Count the time of a read towards a stall, unless it brought content: there were `before` chunks before it."""
+        if self.fold.chunks == before:
+            self._spent += clock() - self._reading
+        else:
+            self._spent = 0.0
 
     def look(self, now: float) -> float | None:
         """Cut the connection if a clock has run out; returns when to look again."""
@@ -172,7 +201,7 @@ class Body:
             return None
         due = self._due(now)
         if now < due:
-            return due
+            return self._again(now, due)
         clocks = self._clocks
         if due >= clocks.started + clocks.total:
             self._expired = DeadlineExceeded
@@ -196,12 +225,14 @@ class Body:
     def watch(self, chunks: Iterator[Any]) -> Iterator[Any]:
         """Yield the chunks the app is to see."""
         self._taken = True
-        see = self.fold.see
+        fold = self.fold
         while True:
+            before = fold.chunks
             self._reading = clock()
             try:
                 chunk = next(chunks)
-                shown = see(chunk)
+                shown = fold.see(chunk)
+                self._took(before)
             except StopIteration:
                 self._read_out_stream()
                 return
@@ -230,11 +261,14 @@ class Body:
         Raises:
             StopAsyncIteration: The stream is read out.
         """
+        fold = self.fold
         while True:
+            before = fold.chunks
             self._reading = clock()
             try:
                 chunk = await anext(chunks)
-                shown = self.fold.see(chunk)
+                shown = fold.see(chunk)
+                self._took(before)
             except StopAsyncIteration:
                 self._read_out_stream()
                 raise
@@ -280,9 +314,11 @@ class Body:
 
     def _tap(self, source: Iterator[bytes], tap: Tap) -> Iterator[bytes]:
         while True:
+            before = self.fold.chunks
             self._reading = clock()
             try:
-                piece = next(source)
+                shown = tap.feed(next(source))
+                self._took(before)
             except StopIteration:
                 break
             except BaseException as error:
@@ -290,7 +326,7 @@ class Body:
                 raise
             finally:
                 self._reading = 0.0
-            if shown := tap.feed(piece):
+            if shown:
                 yield shown
         rest = tap.finish()
         self._read_out()
@@ -299,9 +335,11 @@ class Body:
 
     async def _atap(self, source: AsyncIterator[bytes], tap: Tap) -> AsyncIterator[bytes]:
         while True:
+            before = self.fold.chunks
             self._reading = clock()
             try:
-                piece = await anext(source)
+                shown = tap.feed(await anext(source))
+                self._took(before)
             except StopAsyncIteration:
                 break
             except BaseException as error:
@@ -309,7 +347,7 @@ class Body:
                 raise
             finally:
                 self._reading = 0.0
-            if shown := tap.feed(piece):
+            if shown:
                 yield shown
         rest = tap.finish()
         self._read_out()
@@ -390,6 +428,8 @@ def watched(stream_cls: Any) -> Any:
             "__stream__": _stream(origin, "awatch" if asynchronous else "watch"),
             "_iter_events": _async_events(origin) if asynchronous else _sync_events(origin),
         }
+        if not asynchronous:
+            namespace["close"] = _close(origin)
         made = types.new_class(origin.__name__, (stream_cls,), {}, lambda body: body.update(namespace))
         _classes[stream_cls] = made
     return made
@@ -402,6 +442,16 @@ def _stream(origin: Any, watch: str) -> Any:
         return chunks if body is None else getattr(body, watch)(chunks)
 
     return __stream__
+
+
+def _close(origin: Any) -> Any:
+    def close(self: Any) -> None:
+        body = self.response.extensions.get(EXTENSION)
+        if body is not None:
+            body.closed_by_app = True
+        origin.close(self)
+
+    return close
 
 
 def _sync_events(origin: Any) -> Any:

@@ -5,8 +5,10 @@ The lock is held for an admission or a record, never during a call, and events g
 
 from __future__ import annotations
 
+import os
 import random
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -90,6 +92,12 @@ class Circuits:
         self._listen = listen
         self._lock = threading.Lock()
         self._circuits: OrderedDict[Key, Circuit] = OrderedDict()
+        _alive.add(self)
+
+    def renew(self) -> None:
+        """Start afresh in a child process: what is under way, and who holds the lock, is the parent's affair."""
+        self._lock = threading.Lock()
+        self._circuits = OrderedDict()
 
     def _of(self, key: Key) -> Circuit:
         circuit = self._circuits.get(key)
@@ -283,6 +291,17 @@ class Circuits:
         for change in changes:
             event = CircuitChanged(circuit=circuit.name, before=str(change.before), after=str(change.after))
             self._listen(event, caller)
+
+
+_alive: Final[weakref.WeakSet[Circuits]] = weakref.WeakSet()
+
+
+def _renew_all() -> None:
+    for each in _alive:
+        each.renew()
+
+
+os.register_at_fork(after_in_child=_renew_all)
 
 
 def _changes(circuit: Circuit) -> tuple[Transition, ...]:

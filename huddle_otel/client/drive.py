@@ -117,7 +117,12 @@ def _waker(event: anyio.Event) -> Callable[[], object]:
         token = trio.lowlevel.current_trio_token()
         return lambda: token.run_sync_soon(event.set)
     loop = asyncio.get_running_loop()
-    return lambda: loop.call_soon_threadsafe(event.set)
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            loop.call_soon_threadsafe(event.set)
+
+    return wake
 
 
 async def adrive(exchange: Exchange, request: Callable[..., Awaitable[Any]], cast_to: Any, stream_cls: Any) -> Any:

@@ -178,7 +178,7 @@ class Exchange:
             circuits, leave = self._runtime.circuits, self._leave
             if effect.failure is None and self._runtime.watches_limits and (wait := renewal_of(self.answer.headers)):
                 circuits.pause(leave, wait)
-            circuits.record(leave, effect.verdict, effect.failure, slow=effect.slow, error=self._error)
+            circuits.record(leave, effect.verdict, effect.failure, slow=effect.slow, error=_copied(self._error))
 
     def close(self) -> None:
         """Give back what is still held; for a call that is cut off between two effects."""
@@ -355,7 +355,7 @@ class Exchange:
         runtime, request = self._runtime, self.request
         guard = runtime.recorder.guard
         self._rejected = event.failure if event.outcome is Outcome.REJECTED else None
-        self._error = None  # an exception holds every frame it went through
+        self._error = self._response = self._early = None  # an exception holds every frame it went through
         if self._body is not None:
             guard("reading", self._body.fold.settle)
         guard("spend", price, self.answer, requested=request.model, stream=request.stream, table=runtime.prices)
@@ -376,14 +376,16 @@ class Exchange:
         if failure.error_type == "bulkhead_full":
             limit = int(circuit.bulkhead.limit) if circuit.bulkhead is not None else 0
             return BulkheadFullError(request=request, circuit=circuit.name, limit=limit)
-        told = circuit.limited_by
-        if isinstance(told, openai.RateLimitError):  # the real one, made anew: an exception is raised once
-            return openai.RateLimitError(told.message, response=told.response, body=told.body)
+        told = _copied(circuit.limited_by)
+        if told is not None:
+            return told
         return RateLimitedError(request=request, circuit=circuit.name, retry_in=failure.hint or 0.0)
 
     def delivered(self) -> None:
         """The app has the stream from here on; if it has ended by now, end the call."""
-        self._response = None  # the body's finaliser holds us: with the response in hand, a dropped stream never ends
+        # the body's finaliser holds us: with the response in hand, or an error whose frames hold the stream, a dropped
+        # stream never ends
+        self._response = self._error = None
         with self._lock:
             self._delivered = True
             early = self._early
@@ -409,3 +411,10 @@ class Exchange:
                 reply = self.perform(effect) if isinstance(effect, Emit | Record) else None
         except StopIteration:
             pass
+
+
+def _copied(error: Exception | None) -> Exception | None:
+    """Return a rate limit's error made anew: one that was raised holds every frame it went through."""
+    if isinstance(error, openai.RateLimitError):
+        return openai.RateLimitError(error.message, response=error.response, body=error.body)
+    return None

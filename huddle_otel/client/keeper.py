@@ -9,6 +9,8 @@ So a stream costs one entry here, whatever its number of chunks, and no timer ou
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import heapq
 import itertools
 import logging
@@ -24,10 +26,14 @@ from huddle_otel.client.clock import clock
 
 
 class Watched(Protocol):
-    """Something with a clock."""
+    """Something with a clock and an end."""
 
     def look(self, now: float) -> float | None:
         """Act if time is up. Returns when to look again, None for never."""
+        ...
+
+    def dropped(self) -> None:
+        """End: nobody will read on."""
         ...
 
 
@@ -36,7 +42,9 @@ _LONGEST: Final = 3600.0
 """Seconds the thread sleeps at most; a lock cannot be waited for much longer on some platforms."""
 _asked: Final[queue.SimpleQueue[Callable[[], None]]] = queue.SimpleQueue()
 _due: list[tuple[float, int, weakref.ref[Watched]]] = []
+_open: weakref.WeakSet[Watched] = weakref.WeakSet()
 _order: Final = itertools.count()
+_forks = 0
 _starting = threading.Lock()
 _thread: threading.Thread | None = None
 
@@ -44,11 +52,17 @@ put = _asked.put
 """Ask for a function to be called. Safe in a finaliser."""
 
 
+def forks() -> int:
+    """Return how many forks lie between the first process and this one: what is open in a parent is not a child's."""
+    return _forks
+
+
 def watch(body: Watched, first: float) -> None:
     """Look at a body when its time may be up for the first time, by `clock()`, s; infinity is never.
 
     Starts the thread, unless it runs.
     """
+    _open.add(body)
     if first < math.inf:
         ref = weakref.ref(body)
         put(lambda: heapq.heappush(_due, (first, next(_order), ref)))
@@ -62,6 +76,7 @@ def _ensure_running() -> None:
             if _thread is None:
                 _thread = threading.Thread(target=_run, name="huddle_otel-keeper", daemon=True)
                 _thread.start()
+                atexit.register(_close_all)
 
 
 def _run() -> None:
@@ -88,9 +103,21 @@ def _look() -> None:
             heapq.heappush(_due, (max(again, now + 0.001), next(_order), ref))
 
 
+def _close_all() -> None:
+    """End what is open at the interpreter's end; registered late, so that it runs before telemetry is shut down."""
+    atexit.unregister(_close_all)
+    with contextlib.suppress(queue.Empty):
+        while True:
+            _asked.get_nowait()()
+    for body in list(_open):
+        with contextlib.suppress(Exception):
+            body.dropped()
+
+
 def _forget_thread() -> None:
-    global _thread, _starting, _due
-    _thread, _starting, _due = None, threading.Lock(), []
+    global _thread, _starting, _due, _open, _forks  # noqa: PLW0603 - as above
+    _thread, _starting, _due, _open = None, threading.Lock(), [], weakref.WeakSet()
+    _forks += 1
 
 
 os.register_at_fork(after_in_child=_forget_thread)

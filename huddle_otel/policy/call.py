@@ -255,13 +255,13 @@ def _attempts(state: _Call, model: str) -> Generator[Effect, Reply, Reply]:
     attempt = 0
     while True:
         admission = yield from _admission(state, model)
-        if isinstance(admission, Admitted):
-            state.circuit = admission.circuit
-        elif isinstance(admission, Refused):
+        if isinstance(admission, Refused):
             state.circuit = admission.circuit or state.circuit
-        if not isinstance(admission, Admitted):
             # a retry that finds the circuit closed to it tells of what failed, not of the circuit
-            return failed if failed is not None and isinstance(admission, Refused) else admission
+            return failed or admission
+        if not isinstance(admission, Admitted):
+            return None  # interrupted in the line: nothing was sent that is not accounted for
+        state.circuit = admission.circuit
         state.now = admission.now
         attempt += 1
         state.sent += 1

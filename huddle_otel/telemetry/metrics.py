@@ -35,6 +35,8 @@ _TOKEN_TYPES: Final = (
     ("cache_write", "cache_write_tokens"),
     ("reasoning", "reasoning_tokens"),
 )
+_ZEROED: Final = 50
+"""Operations with models whose usual series start at 0: the SDK keeps 2,000 series of a metric, and lumps the rest."""
 _USUAL_ERRORS: Final = ("429", "500", "502", "503", "504", "connect_error", "read_timeout", "first_token_timeout")
 _REASONS: Final = ("breaker_open", "bulkhead_full", "rate_limited")
 _COMPONENTS: Final = ("spans", "metrics", "reading", "spend", "content")
@@ -70,7 +72,6 @@ class Metrics:
         self._models: set[str] = set()
         self._begun: set[tuple[str, str]] = set()
         """Operations and models with series."""
-        self.tallies.add_all((contract.TELEMETRY_ERRORS, (("component", name),), 0) for name in _COMPONENTS)
         self._histograms: dict[str, Histogram] = {}
         for metric in contract.METRICS:
             if metric.kind is Kind.HISTOGRAM:
@@ -89,6 +90,7 @@ class Metrics:
         made = cls._made.get(provider)
         if made is None:
             made = cls._made[provider] = cls(provider, version)
+            made.tallies.add_all((contract.TELEMETRY_ERRORS, (("component", name),), 0) for name in _COMPONENTS)
         return made
 
     def model(self, name: str) -> str:
@@ -117,7 +119,7 @@ class Metrics:
     def started(self, request: Request) -> None:
         """Count a call in."""
         model = self.model(request.model)
-        if (request.operation, model) not in self._begun:
+        if (request.operation, model) not in self._begun and len(self._begun) < _ZEROED:
             self._begun.add((request.operation, model))
             self.tallies.add_all(_zeros(request.operation, model))
         self.tallies.add_all([(contract.IN_FLIGHT, ((contract.MODEL, model),), 1)])

@@ -6,10 +6,12 @@ difference between an instrumentation that is felt and one that is not.
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
@@ -27,6 +29,14 @@ class Tallies:
         # re-entrant: the collector may run a finaliser, and that may end a call, in the middle of a write
         self._lock = threading.RLock()
         self._values: dict[str, dict[Key, float]] = defaultdict(dict)
+        _alive.add(self)
+
+    def renew(self) -> None:
+        """Start from 0 in a child process: what the parent counted, it reports."""
+        self._lock = threading.RLock()
+        for series in self._values.values():
+            for key in series:
+                series[key] = 0
 
     def add_all(self, changes: Iterable[tuple[Metric, Key, float]]) -> None:
         """Add several amounts at once, so that a collection never sees half of a call."""
@@ -45,6 +55,17 @@ class Tallies:
         """Return a copy of a metric's series."""
         with self._lock:
             return dict(self._values[metric.name])
+
+
+_alive: Final[weakref.WeakSet[Tallies]] = weakref.WeakSet()
+
+
+def _renew_all() -> None:
+    for each in _alive:
+        each.renew()
+
+
+os.register_at_fork(after_in_child=_renew_all)
 
 
 def observe(meter: Meter, metric: Metric, source: Callable[[Metric], dict[Key, float]]) -> None:
