@@ -56,7 +56,7 @@ def add_missing(span: Span, attributes: Mapping[str, Any]) -> bool:
     """Add what an open span of another instrumentation lacks; False when it has ended and takes nothing."""
     if not span.is_recording():
         return False
-    there = getattr(span, "attributes", None) or {}
+    there: Mapping[str, Any] = getattr(span, "attributes", None) or {}
     span.set_attributes({name: value for name, value in attributes.items() if name not in there})
     return True
 

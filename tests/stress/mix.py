@@ -413,7 +413,6 @@ class Ledger(SpanProcessor):
             return
         number, outcome = int(str(attributes[_SEED])), sys.intern(str(attributes["huddle.outcome"]))
         attempts = int(str(attributes["huddle.attempts"]))
-        failed = sum(event.name == "huddle.attempt" for event in span.events)
         with self._lock:
             self.ended += 1
             self.attempts += attempts
