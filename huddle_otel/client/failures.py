@@ -34,6 +34,8 @@ _CAUSES: Final[Mapping[str, tuple[Fault, str]]] = {
     "ConnectTimeout": (Fault.CONNECT, "connect_timeout"),
     "PoolTimeout": (Fault.CONNECT, "pool_timeout"),
     "ProxyError": (Fault.CONNECT, "connect_error"),
+    "DecodingError": (Fault.MALFORMED, "malformed_response"),
+    "TooManyRedirects": (Fault.APP, "too_many_redirects"),
     "UnsupportedProtocol": (Fault.APP, "unsupported_protocol"),
     "LocalProtocolError": (Fault.APP, "local_protocol_error"),
     "ReadTimeout": (Fault.TIMEOUT, "read_timeout"),
@@ -82,7 +84,7 @@ def _read(error: Exception) -> tuple[Fault, str]:
         if isinstance(error, kind):
             return fault, name
     # openai 1.x and 2.x pass on, bare, what httpx raises while a stream is read
-    bare = any(each.__name__ == "TransportError" for each in type(error).__mro__)
+    bare = any(each.__name__ in {"TransportError", "DecodingError"} for each in type(error).__mro__)
     if bare or isinstance(error, openai.APIConnectionError):
         known = _CAUSES.get(type(error if bare else error.__cause__).__name__)
         timed_out = isinstance(error, openai.APITimeoutError)

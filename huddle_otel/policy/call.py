@@ -49,7 +49,10 @@ class Await:
 
 @dataclass(slots=True)
 class Send:
-    """Make one attempt. Answered by `Answered`, `Opened`, `Failed` or `Interrupted`."""
+    """Make one attempt. Answered by `Answered`, `Opened`, `Failed` or `Interrupted`.
+
+    By `Ended` for an answer that is complete, goes to the app, and tells of a failure.
+    """
 
     number: int
     """1 for the first."""
@@ -176,7 +179,7 @@ class Interrupted:
 
 @dataclass(slots=True)
 class Ended:
-    """A delivered stream is over: read to its end, broken, or left by the app."""
+    """What the app got is over: a stream read to its end, broken, or left; or an answer that says it failed."""
 
     outcome: Outcome
     failure: Failure | None
@@ -266,8 +269,8 @@ def _attempts(state: _Call, model: str) -> Generator[Effect, Reply, Reply]:
         attempt += 1
         state.sent += 1
         reply = yield Send(state.sent, state.ends - state.now, model, admission.probe)
-        if isinstance(reply, Opened):
-            return (yield from _delivered(state, slow=reply.slow))
+        if isinstance(reply, Opened | Ended):
+            return (yield from _delivered(state, reply))
         if not isinstance(reply, Failed):
             yield Record(Verdict.OK if isinstance(reply, Answered) else Verdict.IGNORED, None)
             return reply
@@ -304,9 +307,10 @@ def _admission(state: _Call, model: str) -> Generator[Effect, Reply, Reply]:
     return reply
 
 
-def _delivered(state: _Call, *, slow: bool) -> Generator[Effect, Reply, Reply]:
-    """Let the app have its stream, and judge it at its end."""
-    reply = yield Deliver()
+def _delivered(state: _Call, given: Opened | Ended) -> Generator[Effect, Reply, Reply]:
+    """Let the app have what there is, and judge it at its end."""
+    slow = isinstance(given, Opened) and given.slow
+    reply = (yield Deliver()) if isinstance(given, Opened) else given
     if not isinstance(reply, Ended):
         return reply
     if reply.failure is not None:

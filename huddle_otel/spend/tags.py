@@ -40,12 +40,16 @@ _EMPTY: Final[Mapping[str, TagValue]] = MappingProxyType({})
 class _Layer:
     """One entered block: who entered it, what is in force inside it, and the layer around it."""
 
-    __slots__ = ("merged", "outer", "scope")
+    __slots__ = ("merged", "outer", "scope", "shared")
 
     def __init__(self, scope: TagScope, outer: _Layer | None) -> None:
         self.scope = scope
         self.outer = outer
         self.merged: Mapping[str, TagValue] = _merge(_EMPTY if outer is None else outer.merged, scope.added)
+        around = frozenset[str]() if outer is None else outer.shared
+        added = frozenset(scope.added)
+        self.shared: frozenset[str] = around | added if scope.baggage else around - added
+        """Tags that may leave the process; one set again inside without baggage may not."""
 
 
 _innermost: ContextVar[_Layer | None] = ContextVar("huddle_otel_tags", default=None)
@@ -57,6 +61,14 @@ def current_tags() -> Mapping[str, TagValue]:
     return _EMPTY if layer is None else layer.merged
 
 
+def shared_tags() -> Mapping[str, TagValue]:
+    """Return the tags in force here that may leave the process, as baggage of the requests."""
+    layer = _innermost.get()
+    if layer is None or not layer.shared:
+        return _EMPTY
+    return {name: value for name, value in layer.merged.items() if name in layer.shared}
+
+
 class TagScope:
     """Tags to put in force, as a ``with`` block or as a decorator. Made by :func:`tags`.
 
@@ -64,11 +76,11 @@ class TagScope:
     of threads and tasks at once.
     """
 
-    __slots__ = ("added",)
+    __slots__ = ("added", "baggage")
 
-    def __init__(self, added: Mapping[str, TagValue]) -> None:
+    def __init__(self, added: Mapping[str, TagValue], *, baggage: bool = False) -> None:
         """Keep checked tags; use :func:`tags` to check them."""
-        self.added = added
+        self.added, self.baggage = added, baggage
 
     def __repr__(self) -> str:
         """Show the tags."""
@@ -119,13 +131,15 @@ class TagScope:
         return run
 
 
-def tags(**values: TagValue) -> TagScope:
+def tags(*, baggage: TagValue = False, **values: TagValue) -> TagScope:
     """Make a scope that puts tags in force; use it with ``with`` or as a decorator.
 
     Nested scopes merge, the inner value winning. At most 16 tags are in force: nesting beyond that drops the outermost
     ones and logs one warning, since a tag must not break the call it describes.
 
     Args:
+        baggage: Send these tags along with the requests, in the W3C ``baggage`` header, for whoever is downstream to
+            read. Needs the requests to have spans (``http_spans``). Without it nothing of a tag leaves the process.
         **values: Tags. A key has a letter or underscore first, then up to 63 letters, digits, underscores or dots
             (``tags(**{"team.name": "search"})``). A value is a ``str``, ``int``, finite ``float`` or ``bool``.
 
@@ -138,7 +152,10 @@ def tags(**values: TagValue) -> TagScope:
         raise ValueError(msg)
     for key, value in values.items():
         _check(key, value)
-    return TagScope(MappingProxyType(values))
+    if not isinstance(baggage, bool):  # annotated as a tag, or `tags(**some_dict)` would not type-check
+        msg = f"tags(baggage=...) takes True or False, got {baggage!r}; a tag cannot have that name"
+        raise TypeError(msg)
+    return TagScope(MappingProxyType(values), baggage=baggage)
 
 
 def _check(key: str, value: object) -> None:

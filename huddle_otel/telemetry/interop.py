@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opentelemetry import context, trace
+from opentelemetry import baggage, context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
+from huddle_otel.spend import shared_tags
 from huddle_otel.telemetry import contract
 
 _UTIL_GENAI: Final = "opentelemetry.util.genai.invocation"
@@ -62,8 +63,13 @@ def add_missing(span: Span, attributes: Mapping[str, Any]) -> bool:
 
 
 def around(span: Span) -> Context:
-    """Return the context in which a call is sent: its span is current, and util-genai, if in use, told of it."""
+    """Return the context in which a call is sent: its span is current, and util-genai, if in use, told of it.
+
+    Tags that may leave the process are baggage in it, and so on the requests.
+    """
     ours = trace.set_span_in_context(span)
+    for name, value in shared_tags().items():
+        ours = baggage.set_baggage(name, str(value), ours)
     util_genai = sys.modules.get(_UTIL_GENAI)
     data = getattr(util_genai, "InferenceData", None)
     return ours if data is None or context.get_value(_CONTEXT_KEY) else context.set_value(_CONTEXT_KEY, data(), ours)

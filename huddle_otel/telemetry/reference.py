@@ -134,7 +134,8 @@ ERROR_TYPES: Final = {
     "`first_token_timeout`, `stall_timeout`, `deadline_exceeded`": "one of the clocks; which is in the exception, too",
     "`stream_truncated`": "a stream ended without saying that it was over",
     "`stream_error`": "an error event inside a stream",
-    "`malformed_response`": "a body, or a chunk, that is not JSON",
+    "`malformed_response`": "a body, or a chunk, that is not JSON, or cannot be decompressed",
+    "`too_many_redirects`": "the host sends the request round in circles",
     "`breaker_open`, `bulkhead_full`, `rate_limited`": "refused by a policy, nothing was sent",
     "the name of a class": "raised on the app's side: a hook, a validator",
 }

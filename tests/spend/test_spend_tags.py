@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from huddle_otel.spend import current_tags, tags
+from huddle_otel.spend import current_tags, shared_tags, tags
 from huddle_otel.spend import tags as door_tags
 from huddle_otel.spend.tags import MAX_TAGS, _warn_dropped
 
@@ -307,3 +307,15 @@ def test_one_decorator_in_many_threads() -> None:
 
 def test_the_door_name_is_the_function() -> None:
     assert door_tags is tags
+
+
+def test_baggage_is_a_switch_and_no_tag() -> None:
+    assert dict(shared_tags()) == {}
+    with pytest.raises(TypeError, match="baggage"):
+        tags(baggage="yes")
+    with tags(baggage=True, team="search"), tags(plan="pro"):
+        assert dict(shared_tags()) == {"team": "search"}
+        with tags(baggage=True, plan="free"):
+            assert dict(shared_tags()) == {"team": "search", "plan": "free"}
+        with tags(team="other"):
+            assert dict(shared_tags()) == {}

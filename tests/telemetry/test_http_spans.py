@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXC
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 import huddle_otel
+from huddle_otel import tags
 from huddle_otel.gateway import Gateway, Rule, faults
 from tests.client.support import FLAVOURS, KEY, SAY, SDK, Instrument, Recorded, ids_of, instrumented, with_async
 
@@ -137,3 +138,19 @@ def test_a_client_of_the_other_httpx(instrument: Instrument, recorded: Recorded)
     with httpx.Client() as http:
         openai.OpenAI(http_client=http).chat.completions.create(**SAY)  # type: ignore[arg-type, unused-ignore]
     assert len(recorded.http_spans) == 1
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_tags_leave_the_process_only_when_asked(
+    gateway: Gateway, instrument: Instrument, recorded: Recorded, flavour: str
+) -> None:
+    instrument()
+    with tags(team="search", plan="a b"):
+        _say(flavour)
+    with tags(baggage=True, team="search", plan="a b"), tags(feature="answer"):
+        _say(flavour)
+        with tags(team="other"):
+            _say(flavour)
+    assert [call.headers.get("baggage") for call in gateway.calls] == [None, "team=search,plan=a+b", "plan=a+b"]
+    assert all("search" not in str(call.body) for call in gateway.calls)
+    assert [(span.attributes or {})["huddle.tag.team"] for span in recorded.spans] == ["search", "search", "other"]
