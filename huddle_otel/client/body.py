@@ -300,14 +300,15 @@ class Body:
         if response is None:
             return
         ref, kind = self._response, type(response)
+        content_type = response.headers.get("content-type", "")
 
         def iter_bytes(chunk_size: int | None = None) -> Iterator[bytes]:
             source = kind.iter_bytes(ref(), chunk_size)
-            return source if self._taken else self._tap(source, Tap(self.fold, events=events))
+            return source if self._taken else self._tap(source, Tap(self.fold, content_type, events=events))
 
         def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
             source = kind.aiter_bytes(ref(), chunk_size)
-            return source if self._taken else self._atap(source, Tap(self.fold, events=events))
+            return source if self._taken else self._atap(source, Tap(self.fold, content_type, events=events))
 
         response.iter_bytes = iter_bytes
         response.aiter_bytes = aiter_bytes

@@ -16,7 +16,7 @@ from huddle_otel.client.body import Body, Clocks, watched
 from huddle_otel.client.circuits import Key, Pass, Ticket
 from huddle_otel.client.clock import clock
 from huddle_otel.client.failures import failure_of, refuses_stream_options, renewal_of
-from huddle_otel.client.reading import StreamFold, headers_of, price, read_object, read_raw
+from huddle_otel.client.reading import StreamFold, account, does_work, headers_of, read_object, read_raw
 from huddle_otel.client.request import RAW_HEADER, Attempts, asks_usage, describe, max_retries
 from huddle_otel.client.transcribing import TranscribedFold, transcribe
 from huddle_otel.errors import (
@@ -284,13 +284,14 @@ class Exchange:
         if self._body is not None:
             return Opened(slow=False)
         if self._response is not None and self._raw:
-            self._runtime.recorder.guard("reading", read_raw, self.answer, self._response)
+            told = self._runtime.recorder.guard("reading", read_raw, self.answer, self._response)
         else:
-            self._runtime.recorder.guard("reading", read_object, self.answer, result)
+            told = self._runtime.recorder.guard("reading", read_object, self.answer, result)
         if self.recording.asked is not None:
             raw = self._response if self._raw else None
             self._runtime.recorder.guard("content", transcribe, self.answer, result, raw)
-        return Answered()
+        # the client raises for no failure that an answer only tells of: the app gets it as it is
+        return Ended(Outcome.ERROR, told) if told is not None and does_work(self.request) else Answered()
 
     def primed(self) -> Reply:
         """Tell the programme that a stream's first content is there."""
@@ -358,7 +359,7 @@ class Exchange:
         self._error = self._response = self._early = None  # an exception holds every frame it went through
         if self._body is not None:
             guard("reading", self._body.fold.settle)
-        guard("spend", price, self.answer, requested=request.model, stream=request.stream, table=runtime.prices)
+        guard("spend", account, self.answer, request, runtime.prices)
         duration = clock() - self._started
         runtime.recorder.finish(self.recording, event, self.answer, duration=duration)
 
@@ -404,6 +405,9 @@ class Exchange:
 
     def _resume(self, outcome: Outcome, error: Exception | None) -> None:
         failure = None if error is None else failure_of(error, wall=time.time(), delivered=True)
+        if outcome is Outcome.OK and self._body is not None and does_work(self.request):
+            failure = self._body.fold.failure
+            outcome = Outcome.OK if failure is None else Outcome.ERROR
         reply: Reply = Ended(outcome, failure)
         try:
             while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from openai._constants import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT
 from openai._models import FinalRequestOptions
 from openai._types import NotGiven, Omit
 
+from huddle_otel.client.reading import responses
 from huddle_otel.client.targets import Target, Targets
 from huddle_otel.events import Request
 from huddle_otel.settings import RetryPolicy, TimeoutPolicy
@@ -31,7 +33,33 @@ _OPERATIONS: Final = {
     "/audio/translations": "translation",
     "/moderations": "moderation",
 }
+"""What a POST to these is called; they are the calls in which a model works."""
 _VERBS: Final = {"get": "retrieve", "post": "create", "delete": "delete", "put": "update", "patch": "update"}
+_WORD: Final = re.compile(r"[a-z]+(?:_[a-z]+)*")
+_COLLECTIONS: Final = frozenset(
+    {
+        "assistants",
+        "batches",
+        "containers",
+        "conversations",
+        "evals",
+        "files",
+        "models",
+        "responses",
+        "skills",
+        "threads",
+        "uploads",
+        "vector_stores",
+        "videos",
+    }
+)
+"""First parts of a path that are followed by an id."""
+_NAMESPACES: Final = frozenset({"audio", "chat", "chatkit", "fine_tuning", "realtime"})
+"""First parts of a path that are followed by a name, and only then by an id."""
+_ACTIONS: Final = frozenset(
+    {"characters", "client_secrets", "compact", "edits", "extensions", "graders", "input_tokens", "runs"}
+)
+"""Names that stand where an id would."""
 _USAGE_ON_REQUEST: Final = frozenset({"/chat/completions", "/completions"})
 """Endpoints whose streams tell usage only when asked to."""
 
@@ -39,10 +67,10 @@ _USAGE_ON_REQUEST: Final = frozenset({"/chat/completions", "/completions"})
 def describe(options: FinalRequestOptions, target: Target, *, stream: bool) -> Request:
     """Describe a call. Reads fields by reference, copies nothing, is not proportional to the prompt."""
     body = options.json_data if isinstance(options.json_data, dict) else _NOTHING
-    model = body.get("model")
-    path = options.url
+    path, method = _endpoint(options.url), options.method.lower()
+    model = body.get("model") or responses.model(path)
     return Request(
-        operation=_OPERATIONS.get(path) or _endpoint_name(path, options.method),
+        operation=(_OPERATIONS.get(path) if method == "post" else None) or _endpoint_name(path, method),
         model=model if isinstance(model, str) else "",
         host=target.host,
         port=target.port,
@@ -56,13 +84,38 @@ def describe(options: FinalRequestOptions, target: Target, *, stream: bool) -> R
 _NOTHING: Final[dict[str, Any]] = {}
 
 
+def _endpoint(url: str) -> str:
+    """Return the path below the API's root: without query, and of an absolute URL without host and version."""
+    if url in _OPERATIONS:
+        return url
+    path = urlsplit(url).path
+    _, versioned, rest = path.partition("/v1/")
+    return "/" + (rest if versioned else path).strip("/")
+
+
 def _endpoint_name(path: str, method: str) -> str:
     """Name an endpoint without its ids: `GET /files/file-123/content` is `files.content.retrieve`."""
-    parts = urlsplit(path).path.strip("/").removeprefix("v1/").split("/")  # an absolute URL has the version in it
-    # ids hold digits, dashes or dots; model names may not, so nothing below /models counts as a name
-    names = ["models"] if parts[0] == "models" else [part for part in parts if part.replace("_", "").isalpha()]
-    verb = "list" if method.lower() == "get" and len(parts) == 1 else _VERBS.get(method.lower(), method.lower())
+    parts = _endpoint(path)[1:].split("/")
+    named = [_is_name(parts, index) for index in range(len(parts))]
+    names = [part for part, is_name in zip(parts, named, strict=True) if is_name]
+    verb = _VERBS.get(method.lower(), method.lower())
+    if verb == "retrieve" and named[-1] and parts[-1].endswith("s"):
+        verb = "list"
+    elif verb == "create" and not named[-1]:
+        verb = "update"  # a POST to something that is there
     return ".".join([*names[:3], verb])
+
+
+def _is_name(parts: list[str], index: int) -> bool:
+    """Tell a name from an id. Where the API is known, names and ids take turns; elsewhere, ids do not look like words.
+
+    A model's id may look like anything, and have slashes: nothing below `/models` is a name.
+    """
+    part, first = parts[index], parts[0]
+    if not _WORD.fullmatch(part) or (first == "models" and index):
+        return False
+    deep = index - (first in _NAMESPACES)
+    return deep <= 0 or deep % 2 == 0 or part in _ACTIONS or not (first in _COLLECTIONS or first in _NAMESPACES)
 
 
 def asks_usage(options: FinalRequestOptions, *, stream: bool) -> bool:

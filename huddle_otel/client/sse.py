@@ -16,15 +16,18 @@ _TAIL: Final = 8192
 class Tap:
     """Sees every piece of a body on its way to the app. Holds back at most one unfinished event."""
 
-    def __init__(self, fold: StreamFold, *, events: bool) -> None:
-        """Read server-sent events with `events`, else keep the tail of a JSON document."""
+    def __init__(self, fold: StreamFold, content_type: str, *, events: bool) -> None:
+        """Read server-sent events with `events`, else keep the tail of a JSON document, and nothing of other kinds."""
         self._fold = fold
-        self._events = events
+        self._events = events or content_type.startswith("text/event-stream")
+        self._opaque = not self._events and "json" not in content_type
         self._rest = b""
         self._whole = True
 
     def feed(self, piece: bytes) -> bytes:
         """Take a piece in; return what the app gets of it now."""
+        if self._opaque:
+            return piece
         if not self._events:
             self._rest += piece
             if len(self._rest) > _TAIL:
@@ -52,7 +55,8 @@ class Tap:
         if self._events:
             return rest if rest and self._see(rest) and self._fold.hide_usage else b""
         self._fold.done = True
-        self._read_tail(rest)
+        if not self._opaque:
+            self._read_tail(rest)
         return b""
 
     def _read_tail(self, tail: bytes) -> None:

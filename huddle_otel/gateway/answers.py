@@ -6,27 +6,42 @@ import hashlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
-from huddle_otel.gateway import completions, personas
-from huddle_otel.gateway.embeddings import embeddings_json
+from huddle_otel.gateway import chats, media, personas, responses, things
 from huddle_otel.gateway.kinds import Reply, Shape, Silence
 from huddle_otel.gateway.loose import as_object
 from huddle_otel.gateway.models import Model, Usage
+from huddle_otel.gateway.serving import Asked, Served, Store
 from huddle_otel.gateway.streams import Stream, wait_for_content
 from huddle_otel.gateway.wire import Connection, Request, head
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from huddle_otel.gateway.kinds import Fault
     from huddle_otel.gateway.personas import Persona
     from huddle_otel.gateway.rules import Call
 
-CHAT: Final = "/v1/chat/completions"
-EMBEDDINGS: Final = "/v1/embeddings"
-MODELS: Final = "/v1/models"
-
-_ROUTES: Final = frozenset({("POST", CHAT), ("POST", EMBEDDINGS), ("GET", MODELS)})
+_HANDLERS: Final[Mapping[tuple[str, ...], Callable[[Asked], Served | Reply]]] = {
+    **chats.HANDLERS,
+    **responses.HANDLERS,
+    **media.HANDLERS,
+    **things.HANDLERS,
+}
+"""Method and parts of the path below `/v1`, with `*` for an id -> what answers."""
+_NEED_MODEL: Final = frozenset(
+    {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/responses",
+        "/v1/audio/speech",
+        "/v1/audio/transcriptions",
+        "/v1/audio/translations",
+    }
+)
+"""Paths of which a POST must name a model."""
 _GOOD: Final = Shape(name="good")
 _BROKEN_BODY: Final = frozenset({"reset", "cut", "half_close", "stall"})
 """Endings that a plain answer has too."""
@@ -42,12 +57,13 @@ class Terms:
     key: str | None
     persona: Persona
     refuse_stream_options: bool
+    store: Store
 
 
 class Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_began", "_body", "_call", "_connection", "_request", "_terms")
+    __slots__ = ("_began", "_body", "_call", "_connection", "_handler", "_parts", "_request", "_terms")
 
     def __init__(self, terms: Terms, connection: Connection, request: Request, body: object, call: Call) -> None:
         self._terms = terms
@@ -56,6 +72,8 @@ class Exchange:
         self._body = body
         self._call = call
         self._began = time.monotonic()
+        self._parts = tuple(unquote(part) for part in request.path.removeprefix("/v1/").split("/"))
+        self._handler = _handler(request, self._parts)
 
     async def play(self, fault: Fault | None) -> bool:
         """Send the answer. Whether the connection can serve another request.
@@ -77,25 +95,36 @@ class Exchange:
 
     async def _good(self, shape: Shape) -> bool:
         problem = self._problem()
-        if problem is not None:
-            return await self._reply(problem)
+        if problem is not None or self._handler is None:
+            return await self._reply(problem or _not_found(self._request))
         if shape.before_head:
             await self._connection.pause(shape.before_head)
-        if self._request.path == MODELS:
-            return await self._plain(completions.models_json(self._terms.models.values()), Model(""), None, shape)
-        request = as_object(self._body)
-        model = self._terms.models.get(self._call.model) or Model(self._call.model)
-        if self._request.path == EMBEDDINGS:
-            body, counted = embeddings_json(request, model)
-            return await self._plain(body, model, counted, shape)
-        answer = completions.completion(request, model, number=self._call.number, created=int(time.time()))
-        if not request.get("stream"):
-            return await self._plain(completions.plain_json(answer), model, answer.usage, shape)
-        await self._send_head("text/event-stream; charset=utf-8", self._good_headers(model, None, shape), length=None)
-        usage = bool(as_object(request.get("stream_options")).get("include_usage"))
-        return await Stream(self._connection, answer, shape, self._terms.persona, usage=usage).play()
+        served = self._handler(self._asked(shape))
+        if isinstance(served, Reply):
+            return await self._reply(served)
+        if served.script is None:
+            return await self._plain(served, shape)
+        headers = self._good_headers(served.model, None, shape)
+        await self._send_head("text/event-stream; charset=utf-8", headers, length=None)
+        return await Stream(self._connection, served.script, shape, self._terms.persona).play()
 
-    async def _plain(self, body: bytes, model: Model, usage: Usage | None, shape: Shape) -> bool:
+    def _asked(self, shape: Shape) -> Asked:
+        terms = self._terms
+        return Asked(
+            parts=self._parts,
+            query=self._request.query,
+            body=as_object(self._body),
+            model=terms.models.get(self._call.model) or Model(self._call.model),
+            number=self._call.number,
+            now=int(time.time()),
+            shape=shape,
+            persona=terms.persona,
+            store=terms.store,
+            models=tuple(terms.models.values()),
+        )
+
+    async def _plain(self, served: Served, shape: Shape) -> bool:
+        body, model, usage, kind = served.body, served.model, served.usage, served.content_type
         pace = model.per_chunk if shape.per_chunk is None else shape.per_chunk
         thinking = model.first_token + pace * model.chunks if usage is not None else 0.0
         broken = shape.ending in _BROKEN_BODY
@@ -103,9 +132,9 @@ class Exchange:
             if thinking:
                 await self._connection.pause(thinking)
             fields = self._good_headers(model, usage, shape)  # after the pause, so that the duration includes it
-            await self._send_head("application/json", fields, length=len(body), body=body)
+            await self._send_head(kind, fields, length=len(body), body=body)
             return True
-        await self._send_head("application/json", self._good_headers(model, usage, shape), length=len(body))
+        await self._send_head(kind, self._good_headers(model, usage, shape), length=len(body))
         await wait_for_content(self._connection, shape, thinking)
         if not broken:
             await self._connection.send(body)
@@ -158,12 +187,12 @@ class Exchange:
     def _problem(self) -> Reply | None:
         """What is wrong with the request, in the order in which the gateway looks."""
         request, key = self._request, self._terms.key
-        if (request.method, request.path) not in _ROUTES:
-            return _refusal(404, f"Not found: {request.method} {request.path}", name="not_found")
+        if self._handler is None:
+            return _not_found(request)
         authorization = request.headers.get("authorization", "")
         if key is not None and authorization != f"Bearer {key}":
             return _wrong_key(authorization)
-        return None if request.path == MODELS else self._problem_of_body()
+        return self._problem_of_body() if request.method == "POST" and request.path in _NEED_MODEL else None
 
     def _problem_of_body(self) -> Reply | None:
         terms, model = self._terms, self._call.model
@@ -182,8 +211,22 @@ class Exchange:
         return None
 
 
+def _handler(request: Request, parts: tuple[str, ...]) -> Callable[[Asked], Served | Reply] | None:
+    if not request.path.startswith("/v1/"):
+        return None
+    wanted = (request.method, *parts)
+    if wanted in _HANDLERS:
+        return _HANDLERS[wanted]
+    fits = (each for each in _HANDLERS if len(each) == len(wanted))
+    return next((_HANDLERS[r] for r in fits if all(a in {"*", b} for a, b in zip(r, wanted, strict=True))), None)
+
+
 def _refusal(code: int, message: str, *, name: str = "bad_request", param: str | None = None) -> Reply:
     return Reply(name=name, code=code, message=message, type="invalid_request_error", param=param)
+
+
+def _not_found(request: Request) -> Reply:
+    return _refusal(404, f"Not found: {request.method} {request.path}", name="not_found")
 
 
 def _wrong_key(authorization: str) -> Reply:

@@ -14,6 +14,7 @@ from huddle_otel.gateway.models import DEFAULT_MODELS
 from huddle_otel.gateway.personas import PERSONAS, Persona
 from huddle_otel.gateway.rules import Book
 from huddle_otel.gateway.server import Server
+from huddle_otel.gateway.serving import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,6 +79,7 @@ class Gateway:
             key=key,
             persona=_persona(persona),
             refuse_stream_options=refuse_stream_options,
+            store=Store(),
         )
         self._book = Book(rules, seed=seed, remember=remember)
         self._thread: threading.Thread | None = None

@@ -35,6 +35,7 @@
         ├── truncated_body          Content-Length promises more than arrives
         ├── malformed_chunk         one event is not JSON
         ├── error_frame             the stream ends in an error event
+        ├── failed_response         the answer of the Responses API says that it failed
         ├── fake_finish             a dead upstream dressed up as a complete answer
         ├── stall                   silence after k chunks
         ├── role_only               silence after the role chunk
@@ -74,6 +75,7 @@ from huddle_otel.gateway.shapes import (
     cut_in_chunk,
     empty_deltas,
     error_frame,
+    failed_response,
     fake_finish,
     good,
     half_close,
@@ -111,6 +113,7 @@ __all__ = [
     "empty_deltas",
     "error_frame",
     "expired_key",
+    "failed_response",
     "fake_finish",
     "good",
     "half_close",

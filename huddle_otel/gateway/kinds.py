@@ -17,6 +17,7 @@ Ending = Literal[
     "half_close",
     "malformed",
     "error_frame",
+    "failed",
     "fake_finish",
     "stall",
     "ping_forever",
@@ -107,7 +108,9 @@ class Shape(Fault):
     seconds: float = 0.0
     """Length of a stall (after a finite one the good answer goes on); interval of endless pings and empty deltas."""
     message: str = ""
-    """Message of an error event."""
+    """Message of an error event, or of a failed answer."""
+    code: str = ""
+    """Code of a failed answer."""
 
     def __post_init__(self) -> None:
         _not_negative(

@@ -73,7 +73,7 @@ class Call:
     headers: dict[str, str] = field(repr=False)
     """All headers, names in lower case. Not in the repr: it holds the caller's key."""
     body: Any
-    """The parsed JSON body; None if there was none or it was not JSON."""
+    """The parsed JSON body, or the fields of a form, files as bytes; None if there was neither."""
     model: str
     """The requested model, or an empty string."""
     fault: str | None = None

@@ -104,7 +104,7 @@ class Server:
             self._busy.discard(connection)
 
     async def _answer(self, connection: Connection, request: Request) -> bool:
-        body = parsed(request.body)
+        body = parsed(request.body, request.headers.get("content-type", ""))
         call, fault = self._book.open(request.method, request.path, request.headers, body)
         finished = gone = entered = False
         try:

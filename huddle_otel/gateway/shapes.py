@@ -85,6 +85,13 @@ def error_frame(after: int = 0, *, message: str = "The upstream connection was l
     return Shape(name="error_frame", after=after, ending="error_frame", message=message, role=role)
 
 
+def failed_response(
+    after: int = 0, *, code: str = "server_error", message: str = "The model had an error while answering."
+) -> Shape:
+    """A 200 that tells of a failed response, after `after` content chunks of a stream; chat gets an error event."""
+    return Shape(name="failed_response", after=after, ending="failed", code=code, message=message)
+
+
 def fake_finish(after: int = 0) -> Shape:
     """`finish_reason: "stop"`, usage and `[DONE]` after `after` content chunks: a dead upstream, hidden (1.83)."""
     return Shape(name="fake_finish", after=after, ending="fake_finish")

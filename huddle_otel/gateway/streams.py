@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from huddle_otel.gateway.completions import DONE, Completion, Events
 from huddle_otel.gateway.personas import Persona, stream_error
 from huddle_otel.gateway.wire import END_OF_CHUNKS, Connection, chunk
 
@@ -12,24 +11,50 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from huddle_otel.gateway.kinds import Ending, Shape
+    from huddle_otel.gateway.models import Model
 
 PING: Final = b": ping\n\n"
+
+
+class Script(Protocol):
+    """The events of one good answer, each ready to send."""
+
+    @property
+    def model(self) -> Model:
+        """Whose pace it has."""
+        ...
+
+    def opening(self) -> list[bytes]:
+        """What comes before any content."""
+        ...
+
+    def content(self) -> list[bytes]:
+        """The content chunks in order."""
+        ...
+
+    def closing(self, *, finish: bool = True, done: bool = True, reason: str | None = None) -> list[bytes]:
+        """What comes after the content: why it ended, usage, and the mark of the end, where the kind has one."""
+        ...
+
+    def empty(self) -> bytes:
+        """A chunk without content."""
+        ...
+
+    def failure(self, code: str, message: str) -> list[bytes]:
+        """The events that tell of a failed answer; none where the kind has no words for it."""
+        ...
 
 
 class Stream:
     """The events of one answer on their way out."""
 
-    def __init__(
-        self, connection: Connection, answer: Completion, shape: Shape, persona: Persona, *, usage: bool
-    ) -> None:
+    def __init__(self, connection: Connection, script: Script, shape: Shape, persona: Persona) -> None:
         self._connection = connection
-        self._answer = answer
-        self._events = Events(answer)
-        self._model = answer.model
+        self._script = script
+        self._model = script.model
         self._shape = shape
         self._persona = persona
-        self._wants_usage = usage
-        self._pace = answer.model.per_chunk if shape.per_chunk is None else shape.per_chunk
+        self._pace = script.model.per_chunk if shape.per_chunk is None else shape.per_chunk
 
     async def play(self) -> bool:
         """Send everything after the headers. Whether the connection can serve another request.
@@ -39,13 +64,15 @@ class Stream:
         """
         shape = self._shape
         await wait_for_content(self._connection, shape, self._model.first_token, ping=chunk(PING))
-        contents = self._events.content()
+        contents = self._script.content()
         held = len(contents) if shape.after is None else shape.after
-        role = [self._events.role()] if shape.role else []
+        opening = self._script.opening() if shape.role else []
         if shape.ending == "good" and not self._pace:
-            await self._send(*role, *contents, *self._tail(), end=True)  # one write: nothing to see in between
+            await self._send(
+                *opening, *contents, *self._script.closing(), end=True
+            )  # one write: nothing to see in between
             return True
-        await self._send(*role)
+        await self._send(*opening)
         await self._content(contents[:held])
         return await _ENDINGS[shape.ending](self, contents[held:])
 
@@ -62,41 +89,41 @@ class Stream:
             await self._connection.pause(self._pace)
             await self._send(event)
 
-    def _tail(self, *, finish: bool = True, done: bool = True, reason: str | None = None) -> list[bytes]:
-        events = [self._events.finish(reason or self._answer.finish_reason)] if finish else []
-        if self._wants_usage:
-            cost = self._model.cost(self._answer.usage) if self._persona.usage_cost else None
-            spend = None if cost is None else float(cost)
-            events.append(self._events.usage(with_choice=self._persona.usage_with_choice, cost=spend))
-        return [*events, DONE] if done else events
-
     async def good(self, rest: Sequence[bytes]) -> bool:
         """All that is left, as it should be."""
         await self._content(rest)
-        await self._send(*self._tail(), end=True)
+        await self._send(*self._script.closing(), end=True)
         return True
 
     async def no_done(self, rest: Sequence[bytes]) -> bool:
         """All but `[DONE]`."""
         await self._content(rest)
-        await self._send(*self._tail(done=False), end=True)
+        await self._send(*self._script.closing(done=False), end=True)
         return True
 
     async def no_finish(self, rest: Sequence[bytes]) -> bool:
         """All but the finish chunk."""
         await self._content(rest)
-        await self._send(*self._tail(finish=False), end=True)
+        await self._send(*self._script.closing(finish=False), end=True)
         return True
 
     async def fake_finish(self, _: Sequence[bytes]) -> bool:
         """A finish in place of the rest."""
-        await self._send(*self._tail(reason="stop"), end=True)
+        await self._send(*self._script.closing(reason="stop"), end=True)
         return True
 
     async def error_frame(self, _: Sequence[bytes]) -> bool:
         """An error event in place of the rest."""
-        frame = stream_error(self._persona, self._shape.message, self._answer.model.id)
+        frame = stream_error(self._persona, self._shape.message, self._model.id)
         await self._send(b"data: " + frame + b"\n\n", end=True)
+        return True
+
+    async def failed(self, rest: Sequence[bytes]) -> bool:
+        """The events of a failed answer in place of the rest; an error event where there are none."""
+        events = self._script.failure(self._shape.code, self._shape.message)
+        if not events:
+            return await self.error_frame(rest)
+        await self._send(*events, end=True)
         return True
 
     async def malformed(self, rest: Sequence[bytes]) -> bool:
@@ -111,7 +138,7 @@ class Stream:
 
     async def cut_in_chunk(self, rest: Sequence[bytes]) -> bool:
         """Half an event."""
-        whole = rest[0] if rest else self._events.finish(self._answer.finish_reason)
+        whole = rest[0] if rest else self._script.closing()[0]
         await self._send(whole[: len(whole) // 2], end=self._shape.tidy)
         return False
 
@@ -136,7 +163,7 @@ class Stream:
 
     async def empty_deltas(self, _: Sequence[bytes]) -> bool:
         """Empty chunks until the client leaves."""
-        return await self._forever(self._events.empty())
+        return await self._forever(self._script.empty())
 
     async def _forever(self, event: bytes) -> bool:
         while True:
@@ -166,6 +193,7 @@ _ENDINGS: Final[Mapping[Ending, Callable[[Stream, Sequence[bytes]], Awaitable[bo
     "half_close": Stream.half_close,
     "malformed": Stream.malformed,
     "error_frame": Stream.error_frame,
+    "failed": Stream.failed,
     "fake_finish": Stream.fake_finish,
     "stall": Stream.stall,
     "ping_forever": Stream.ping_forever,

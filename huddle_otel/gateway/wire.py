@@ -43,6 +43,7 @@ class Request:
     headers: dict[str, str]
     body: bytes
     keep_alive: bool
+    query: str = ""
 
 
 class _Watched(asyncio.StreamReaderProtocol):
@@ -110,7 +111,8 @@ class Connection:
         except asyncio.LimitOverrunError:
             raise UnreadableRequest(431, "Request headers are too long.") from None
         keep_alive = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        return Request(method, path.partition("?")[0], headers, body, keep_alive)
+        path, _, query = path.partition("?")
+        return Request(method, path, headers, body, keep_alive, query)
 
     async def send(self, data: bytes) -> None:
         """Hand `data` to the kernel.

@@ -8,6 +8,7 @@ chat, text completion     ``prompt_tokens``, ``completion_tokens``, ``prompt_tok
 responses, images, audio  ``input_tokens``, ``output_tokens``, ``input_tokens_details`` (transcriptions:
                           ``input_token_details``), ``output_tokens_details``
 embeddings                ``prompt_tokens``, ``total_tokens``
+transcriptions by time    ``seconds``: no tokens, so no usage
 LiteLLM extras            ``cost`` (USD), ``cache_read_input_tokens``, ``cache_creation_input_tokens``,
                           ``prompt_tokens_details.cache_creation_tokens``
 ========================  =======================================================================================
@@ -32,8 +33,8 @@ from huddle_otel.spend.money import nano
 MAX_TOKENS: Final = 2**53
 """Largest counter believed: integers beyond it do not survive JSON readers that use doubles."""
 
-_Fields = Mapping[object, Any]
-_NO_FIELDS: Final[_Fields] = {}
+Fields = Mapping[object, Any]
+_NO_FIELDS: Final[Fields] = {}
 _MISSING: Final = object()
 
 
@@ -60,6 +61,11 @@ class Usage:
     cost: int | None = None
     """The gateway's own ``usage.cost``, in nano-dollars."""
 
+    @property
+    def beyond_text(self) -> bool:
+        """Whether it holds tokens that cost other than text: sound, or pictures made. Pictures read cost as text."""
+        return bool(self.input_audio_tokens or self.output_audio_tokens or self.output_image_tokens)
+
 
 def usage_of(usage: object) -> Usage | None:
     """Fold the ``usage`` object of a response, whatever its shape.
@@ -73,7 +79,7 @@ def usage_of(usage: object) -> Usage | None:
     Returns:
         The usage, or ``None`` when the object states neither input nor output tokens nor a cost.
     """
-    fields = _fields(usage)
+    fields = fields_of(usage)
     get = fields.get
     tokens_in = _count(get("prompt_tokens"))
     if tokens_in is None:
@@ -89,8 +95,8 @@ def usage_of(usage: object) -> Usage | None:
     if tokens_in is None and tokens_out is None and cost is None:
         return None
 
-    into = _fields(get("prompt_tokens_details") or get("input_tokens_details") or get("input_token_details")).get
-    out = _fields(get("completion_tokens_details") or get("output_tokens_details")).get
+    into = fields_of(get("prompt_tokens_details") or get("input_tokens_details") or get("input_token_details")).get
+    out = fields_of(get("completion_tokens_details") or get("output_tokens_details")).get
     return Usage(
         input_tokens=tokens_in,
         output_tokens=tokens_out,
@@ -123,19 +129,19 @@ def _first(first: object, second: object, third: object) -> int | None:
     return None
 
 
-def _fields(value: object) -> _Fields:
+def fields_of(value: object) -> Fields:
     """Give the fields of a model or mapping, pydantic extras included; empty for anything else."""
     if value is None:
         return _NO_FIELDS
     if type(value) is dict:
-        return cast("_Fields", value)
+        return cast("Fields", value)
     # Models before other mappings: the abstract isinstance() is ten times dearer than reading the instance dict. And
     # never getattr() by field name: a miss on a pydantic model costs 2 µs.
     extra: object = getattr(value, "__pydantic_extra__", _MISSING)
     if extra is _MISSING and isinstance(value, Mapping):
-        return cast("_Fields", value)
+        return cast("Fields", value)
     own: object = getattr(value, "__dict__", None)
     if type(own) is not dict:
         return _NO_FIELDS
-    fields = cast("_Fields", own)
-    return {**fields, **cast("_Fields", extra)} if extra and type(extra) is dict else fields
+    fields = cast("Fields", own)
+    return {**fields, **cast("Fields", extra)} if extra and type(extra) is dict else fields

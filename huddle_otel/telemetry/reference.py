@@ -134,6 +134,9 @@ ERROR_TYPES: Final = {
     "`first_token_timeout`, `stall_timeout`, `deadline_exceeded`": "one of the clocks; which is in the exception, too",
     "`stream_truncated`": "a stream ended without saying that it was over",
     "`stream_error`": "an error event inside a stream",
+    "`server_error`, `rate_limit_exceeded`, `vector_store_timeout`, `invalid_prompt`, `response_failed`": (
+        "a response that says itself that it failed, in a 200"
+    ),
     "`malformed_response`": "a body, or a chunk, that is not JSON, or cannot be decompressed",
     "`too_many_redirects`": "the host sends the request round in circles",
     "`breaker_open`, `bulkhead_full`, `rate_limited`": "refused by a policy, nothing was sent",

@@ -123,6 +123,24 @@ def test_images_and_transcriptions() -> None:
     assert usage_of({"type": "duration", "seconds": 3.5}) is None
 
 
+def test_sound_by_the_second_has_no_tokens() -> None:
+    assert usage_of({"type": "duration", "seconds": 5}) is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "beyond"),
+    [
+        (Usage(input_tokens=1, input_image_tokens=1, input_text_tokens=1, output_text_tokens=1), False),
+        (Usage(input_audio_tokens=0, output_audio_tokens=0, output_image_tokens=0), False),
+        (Usage(input_audio_tokens=1), True),
+        (Usage(output_audio_tokens=1), True),
+        (Usage(output_image_tokens=1), True),
+    ],
+)
+def test_what_costs_other_than_text(usage: Usage, beyond: bool) -> None:
+    assert usage.beyond_text is beyond
+
+
 def test_embeddings_have_no_output() -> None:
     assert usage_of(EmbeddingUsage(prompt_tokens=9, total_tokens=9)) == Usage(input_tokens=9, output_tokens=0)
 

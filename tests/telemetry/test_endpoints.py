@@ -365,6 +365,18 @@ def test_an_endpoint(instrument: Instrument, recorded: Recorded, ids: dict[str, 
     assert recorded.total("huddle.telemetry.errors") == 0
 
 
+@pytest.mark.parametrize("row", [row for row in ROWS if row.source is None], ids=str)
+def test_a_cost_of_looking_is_not_believed(
+    gateway: Gateway, instrument: Instrument, recorded: Recorded, ids: dict[str, str], row: Row
+) -> None:
+    """A gateway that works it out from the usage in the answer tells the cost of the call that made the answer."""
+    gateway.script([Rule(faults.good({"x-litellm-response-cost": "0.5"}))])
+    instrument()
+    _use("sync", lambda client: row.use(client, ids))
+    assert "gen_ai.usage.cost" not in recorded.attributes
+    assert recorded.points("huddle.client.cost.usd") == {}
+
+
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
@@ -878,10 +890,11 @@ def test_what_a_response_tells(instrument: Instrument, recorded: Recorded, strea
     model = Model("m", Decimal(1), Decimal(2), cached_tokens=1, reasoning_tokens=3)
     with Gateway(key=KEY, models=[model]) as server, openai.OpenAI(base_url=server.url, api_key=KEY) as client:
         instrument(base_url=server.url)
-        answer = client.responses.create(
+        responses: Any = client.responses
+        answer = responses.create(
             model="m",
             input="hi there",
-            tools=[TOOL],  # type: ignore[list-item]
+            tools=[TOOL],
             tool_choice="required",
             service_tier="flex",
             previous_response_id="resp_0",
@@ -889,7 +902,7 @@ def test_what_a_response_tells(instrument: Instrument, recorded: Recorded, strea
             stream=stream,
         )
         if stream:
-            list(answer)  # type: ignore[call-overload]
+            list(answer)
     wanted = {
         "gen_ai.request.temperature": 0.5,
         "gen_ai.request.previous_response.id": "resp_0",

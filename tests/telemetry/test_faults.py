@@ -49,7 +49,7 @@ PLACES: list[tuple[str, Any, str, str]] = [
     ("metrics-start", Metrics, "started", "metrics"),
     ("metrics-attempt", Metrics, "attempt_failed", "metrics"),
     ("metrics-finish", Metrics, "finished", "metrics"),
-    ("price", exchange, "price", "spend"),
+    ("account", exchange, "account", "spend"),
     ("object", exchange, "read_object", "reading"),
 ]
 
