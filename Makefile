@@ -18,10 +18,11 @@ LANE3 := .venv/openai-3
 BIN3 := $(LANE3)/bin
 LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
+BACKENDS := prometheus
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
 EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli exporters stress))
-SUITES := openai-1 openai-2 openai-3 litellm-1 litellm-2 litellm-3 wheel
+SUITES := openai-1 openai-2 openai-3 backend litellm-1 litellm-2 litellm-3 wheel
 
 unexport PYTHONPATH
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -62,18 +63,33 @@ test: $(addprefix test-,$(SUITES)) ## Run every test: three openai lanes, a real
 
 .PHONY: test-quick
 test-quick: $(LANE3)/.ready ## Run the tests on the newest openai only (ARGS='-k breaker')
-	@HUDDLE_TEST_LANE=3 $(BIN3)/python -m pytest -m 'not litellm' $(ARGS)
+	@HUDDLE_TEST_LANE=3 $(BIN3)/python -m pytest -m 'not litellm and not backend' $(ARGS)
 
 .PHONY: test-openai-1 test-openai-2
 test-openai-1 test-openai-2: test-openai-%: .venv/openai-%/.ready
-	@$(call pytest,openai-$*,$*,.venv/openai-$*/bin/python -m pytest -m 'not litellm' $(EVERY_LANE))
+	@$(call pytest,openai-$*,$*,.venv/openai-$*/bin/python -m pytest -m 'not litellm and not backend' $(EVERY_LANE))
 
 .PHONY: test-openai-3
 test-openai-3: $(LANE3)/.ready
 	@$(BIN3)/coverage erase
-	$(call pytest,openai-3,3,$(BIN3)/coverage run -m pytest -m 'not litellm')
+	$(call pytest,openai-3,3,$(BIN3)/coverage run -m pytest -m 'not litellm and not backend')
 	$(BIN3)/coverage combine --quiet
 	$(BIN3)/coverage report
+
+.PHONY: test-backend
+test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debian packages
+	@if ! command -v promtool > /dev/null; then
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+	        echo '-- installing Debian packages: $(BACKENDS)'
+	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BACKENDS) > /dev/null
+	    elif [ -z "$${CI:-}" ]; then
+	        echo '-- tests: backend: left out, since these are not installed: $(BACKENDS)'
+	        echo '=== left out in 0s ===' > $(REPORTS)/backend.log
+	        exit 0
+	    fi
+	fi
+	export CI=1  # from here on what is missing is a failure
+	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters)
 
 .PHONY: test-litellm
 test-litellm: $(addprefix test-litellm-,1 2 3) ## Run the tests against a real LiteLLM proxy
@@ -90,7 +106,7 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 	trap 'rm -rf "$$away"' EXIT
 	cp -R pyproject.toml tests $(wildcard README.md docs tools) "$$away"
 	cd "$$away"
-	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m 'not litellm and not browser')
+	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m 'not litellm and not backend and not browser')
 
 .PHONY: bench
 bench: $(LANE3)/.ready ## Measure what the middleware adds to a call

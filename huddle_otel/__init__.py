@@ -1,7 +1,7 @@
 """Reliability and telemetry for the openai client on Huddle01's gateway: `huddle_otel.instrument()`."""
 
 from huddle_otel._version import __version__
-from huddle_otel.door import current_health, force, instrument, instrument_client, reset, uninstrument
+from huddle_otel.door import current_health, flush, force, instrument, instrument_client, reset, uninstrument
 from huddle_otel.errors import (
     BulkheadFullError,
     CircuitOpenError,
@@ -45,6 +45,7 @@ __all__ = [
     "TimeoutPolicy",
     "__version__",
     "current_health",
+    "flush",
     "force",
     "instrument",
     "instrument_client",

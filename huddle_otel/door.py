@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from huddle_otel.settings import (
@@ -50,6 +51,8 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
     prices: PriceOverride | None = _UNSET,
     tag_metrics: str | Iterable[str] = _UNSET,
     http_spans: bool = _UNSET,
+    exporters: str | Iterable[str] = _UNSET,
+    sigterm: bool = _UNSET,
     content: ContentPolicy | None = _UNSET,
     provider_name: str = _UNSET,
     tracer_provider: TracerProvider | None = _UNSET,
@@ -78,6 +81,10 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
         tag_metrics: Names of tags that also become metric attributes.
         http_spans: Whether each HTTP request has a span of its own below the call's, and carries `traceparent`. Where
             the app has httpx instrumented itself, its spans are taken.
+        exporters: Where telemetry goes: `otlp`, `otlp-grpc`, `prometheus`, `console`, or only `none`. Providers the app
+            has set stay in place. Default: those providers, or OTLP where `OTEL_EXPORTER_OTLP_*` names an endpoint.
+        sigterm: Deliver what is recorded when a SIGTERM ends the process, which by itself loses it; a handler that the
+            app has set is called after that.
         content: What of prompts and answers is recorded, and where; None is nothing, which is the default.
         provider_name: `gen_ai.provider.name` of calls to the gateway.
         tracer_provider: OpenTelemetry provider for spans. Default: the global one.
@@ -121,6 +128,23 @@ def uninstrument() -> None:
     from huddle_otel.client import patch  # noqa: PLC0415 - see the module
 
     patch.remove()
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Deliver what has been recorded so far, before `os._exit` or a frozen process would lose it.
+
+    Only what `exporters` sends: the app's own providers have their own `force_flush()`.
+
+    Args:
+        timeout: Seconds to wait at most.
+
+    Returns:
+        Whether all of it was delivered in time.
+    """
+    from huddle_otel.client import patch  # noqa: PLC0415 - see the module
+
+    runtime = patch.active()
+    return runtime is None or runtime.pipeline is None or bool(runtime.pipeline.flush(timeout))
 
 
 def current_health() -> dict[str, Any]:
@@ -174,16 +198,34 @@ def _put_in_force(settings: Settings, *, redirect_defaults: bool) -> None:
     from huddle_otel.client.runtime import Runtime  # noqa: PLC0415 - see the module
 
     with patch.lock():
+        settings, pipeline = _with_pipeline(settings)
         before = patch.active()
         if before is not None and before.settings == settings and before.targets.redirect_defaults == redirect_defaults:
             return
         if not patch.supported():
             return
         runtime = Runtime(settings, redirect_defaults=redirect_defaults)
+        runtime.pipeline = pipeline
         if before is not None:
             runtime.take_over(before)
             _LOG.info("huddle_otel: new settings are in force")
         patch.install(runtime)
+
+
+def _with_pipeline(settings: Settings) -> tuple[Settings, Any]:
+    """Set the exporters up and take their providers, where none were given; returns the pipeline, too."""
+    if settings.tracer_provider is not None and settings.meter_provider is not None and not settings.exporters:
+        return settings, None
+    from huddle_otel_exporters import install_sigterm, set_up  # noqa: PLC0415 - see the module
+
+    pipeline = set_up(settings.exporters)
+    if settings.sigterm:
+        install_sigterm(pipeline)
+    return replace(
+        settings,
+        tracer_provider=settings.tracer_provider or pipeline.tracer_provider,
+        meter_provider=settings.meter_provider or pipeline.meter_provider,
+    ), pipeline
 
 
 def _given(arguments: dict[str, Any]) -> dict[str, Any]:

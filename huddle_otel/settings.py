@@ -353,6 +353,11 @@ class Settings:
     """`gen_ai.provider.name` of calls to the gateway."""
     tag_metrics: tuple[str, ...] = ()
     """Tags that also become metric attributes. Each multiplies the number of series."""
+    exporters: tuple[str, ...] = ()
+    """Where telemetry goes: `otlp`, `otlp-grpc`, `prometheus`, `console`, or only `none`. Empty: to the app's own
+    providers, or by OTLP where the environment names an endpoint."""
+    sigterm: bool = False
+    """Deliver what is recorded when a SIGTERM ends the process, which by itself loses it."""
     content: ContentPolicy | None = None
     """None: no prompt and no answer is recorded."""
     tracer_provider: Any = None
@@ -375,11 +380,12 @@ class Settings:
             raise ConfigurationError(
                 field="truncated_stream", value=self.truncated_stream, permitted="'raise' or 'record'"
             )
-        _check_bool("http_spans", self.http_spans)
+        for switch in ("http_spans", "sigterm"):
+            _check_bool(switch, getattr(self, switch))
         name: Any = self.provider_name  # a user's value, whatever its annotation says
         if not name or not isinstance(name, str):
             raise ConfigurationError(field="provider_name", value=self.provider_name, permitted="a non-empty text")
-        for name in ("hosts", "tag_metrics"):
+        for name in ("hosts", "tag_metrics", "exporters"):
             values: Any = getattr(self, name)
             if not isinstance(values, tuple) or not all(
                 isinstance(each, str) and each for each in cast("tuple[Any]", values)
@@ -512,6 +518,7 @@ _ARGUMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "api_key": _secret,
     "hosts": _names,
     "tag_metrics": _names,
+    "exporters": _names,
 }
 
 
@@ -614,6 +621,8 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "tag_metrics": _read_text,
     "truncated_stream": _read_text,
     "http_spans": _read_switch,
+    "exporters": _read_text,
+    "sigterm": _read_switch,
     "content": _read_capture,
     **{name: _policy_reader(kind) for name, kind in _POLICIES.items()},
 }

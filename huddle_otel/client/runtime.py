@@ -43,6 +43,8 @@ class Runtime:
                 self.prices = self.prices.with_overrides(settings.prices)
             except ValueError as error:
                 raise ConfigurationError(field="prices", value="(as given)", permitted=str(error)) from error
+        self.pipeline: Any = None
+        """What carries telemetry out, if we set it up (`huddle_otel_exporters.Pipeline`)."""
         self._refusals: set[tuple[str, str]] = set()
         self._warned = False
 
