@@ -22,6 +22,7 @@ from huddle_otel.policy.bulkhead import Bulkhead
 from huddle_otel.policy.call import Admitted, Hold, Queued, Refused, Reply
 from huddle_otel.policy.gate import Gate
 from huddle_otel.settings import Settings
+from huddle_otel.text import sound
 
 MAX_CIRCUITS: Final = 1_000
 """Circuits kept. Model names are typed by users; beyond this the longest unused idle one is forgotten."""
@@ -106,7 +107,7 @@ class Circuits:
         settings = self._settings
         budget = settings.retry.budget if settings.retry is not None else None
         circuit = self._circuits[key] = Circuit(
-            name="/".join(key),
+            name=sound("/".join(key)),
             breaker=Breaker(settings.breaker) if settings.breaker is not None else None,
             budget=RetryBudget(budget) if budget is not None else None,
             gate=Gate() if settings.rate_limit is not None else None,

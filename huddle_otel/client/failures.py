@@ -19,6 +19,7 @@ from huddle_otel.errors import (
     StreamTruncatedError,
 )
 from huddle_otel.events import Failure, Fault
+from huddle_otel.text import sound
 
 _MAX_MESSAGE: Final = 300
 _KEYS: Final = re.compile(r"(?i)\b(?:sk|pk|hud|hudl)[-_][\w\-]{6,}|\bbearer\s+\S+|\b[0-9a-f]{32,}\b")
@@ -45,7 +46,7 @@ _CAUSES: Final[Mapping[str, tuple[Fault, str]]] = {
 
 def redact(text: str) -> str:
     """Return text with keys, key digests and bearer tokens masked, bounded in length."""
-    return _KEYS.sub("****", text[: _MAX_MESSAGE * 4])[:_MAX_MESSAGE]
+    return sound(_KEYS.sub("****", text[: _MAX_MESSAGE * 4])[:_MAX_MESSAGE])
 
 
 def failure_of(error: Exception, *, wall: float, delivered: bool = False, answered: bool = False) -> Failure:

@@ -15,6 +15,7 @@ from huddle_otel.spend import UNKNOWN, cost_header, parts_of, spend_of, usage_of
 from huddle_otel.spend.prices import PriceTable
 from huddle_otel.spend.usage import fields_of
 from huddle_otel.telemetry.answer import Answer
+from huddle_otel.text import sound
 
 _CONTENT_FIELDS: Final = (
     "content",
@@ -121,7 +122,7 @@ def _read_identity(answer: Answer, fields: Mapping[Any, Any]) -> None:
     ):
         value = fields.get(field)
         if isinstance(value, str) and value:
-            setattr(answer, name, value)
+            setattr(answer, name, sound(value))
 
 
 def _get(value: Any, name: str) -> Any:

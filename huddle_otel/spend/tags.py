@@ -22,6 +22,8 @@ from contextvars import ContextVar
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, cast
 
+from huddle_otel.text import sound
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -155,7 +157,8 @@ def tags(*, baggage: TagValue = False, **values: TagValue) -> TagScope:
     if not isinstance(baggage, bool):  # annotated as a tag, or `tags(**some_dict)` would not type-check
         msg = f"tags(baggage=...) takes True or False, got {baggage!r}; a tag cannot have that name"
         raise TypeError(msg)
-    return TagScope(MappingProxyType(values), baggage=baggage)
+    kept = {key: sound(value) if isinstance(value, str) else value for key, value in values.items()}
+    return TagScope(MappingProxyType(kept), baggage=baggage)
 
 
 def _check(key: str, value: object) -> None:

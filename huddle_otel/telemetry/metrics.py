@@ -15,6 +15,7 @@ from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.answer import Answer
 from huddle_otel.telemetry.contract import Kind, Metric
 from huddle_otel.telemetry.tallies import Key, Tallies, observe
+from huddle_otel.text import sound
 
 MAX_MODELS: Final = 200
 """Models with series of their own; later ones share `other`. Model names are typed by users, so they are bounded."""
@@ -95,6 +96,7 @@ class Metrics:
 
     def model(self, name: str) -> str:
         """Return the model's name as metrics show it: its own for the first `MAX_MODELS`, then `other`."""
+        name = sound(name)
         if name in self._models:
             return name
         if len(self._models) >= MAX_MODELS:

@@ -11,6 +11,7 @@ from huddle_otel.spend import usd
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.answer import Answer
 from huddle_otel.telemetry.interop import Outer, add_missing
+from huddle_otel.text import sound
 
 _SCALARS: Final = (str, bool, int, float)
 _API_TYPES: Final = {"/chat/completions": "chat_completions", "/responses": "responses"}
@@ -23,10 +24,25 @@ def start(tracer: Tracer, request: Request, within: Outer | None) -> Span:
     Within another instrumentation's span of the same call it must not look like a second call of the model.
     """
     return tracer.start_span(
-        f"{request.operation} {request.model}" if request.model else request.operation,
+        sound(f"{request.operation} {request.model}") if request.model else request.operation,
         kind=SpanKind.CLIENT,
-        attributes=_request_attributes(request) if within is None else {contract.SERVER_ADDRESS: request.host},
+        attributes=_sound(_request_attributes(request)) if within is None else {contract.SERVER_ADDRESS: request.host},
     )
+
+
+def _sound(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes that any exporter can encode; one that it cannot would cost it a whole batch."""
+    return {name: kept for name, value in attributes.items() if (kept := _encodable(value)) is not None}
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return sound(value)
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else None
+    if isinstance(value, list | tuple):
+        return [_encodable(each) for each in cast("list[Any]", value)]
+    return value
 
 
 def _request_attributes(request: Request) -> dict[str, Any]:
@@ -138,6 +154,7 @@ def finish(span: Span, event: Finished, answer: Answer, within: Outer | None) ->
         answered: dict[str, Any] = {}
         _add_response(answered, answer)
         _add_usage(answered, answer)
+        attributes, answered = _sound(attributes), _sound(answered)
         if within is None or not add_missing(within.span, answered):
             attributes.update(answered)
         span.set_attributes(attributes)
