@@ -96,6 +96,7 @@ class Exchange:
         "programme",
         "recording",
         "request",
+        "sent",
     )
 
     def __init__(self, runtime: Runtime, client: Any, target: Target, options: Any, *, stream: bool) -> None:
@@ -111,6 +112,8 @@ class Exchange:
         self._error: Exception | None = None
         self._rejected: Failure | None = None
         self._key: Key = ("", "", "")
+        self.sent: Any = None
+        """The options of the last attempt."""
         self._leave: Pass | None = None
         self._sent = self._started
         self._lock = threading.Lock()
@@ -196,6 +199,7 @@ class Exchange:
             self.attempts.first_token = min(self._timeout.first_token, self._runtime.probe_timeout)
         options = self.attempts.options(effect.number, effect.remaining, model=effect.model, ask_usage=self.ask_usage)
         self.answer.request_id = self.attempts.call_id
+        self.sent = options
         return options
 
     def stream_cls(self, given: Any) -> Any:

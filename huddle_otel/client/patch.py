@@ -52,8 +52,10 @@ def install(runtime: Runtime) -> None:
     with _lock:
         _runtime = runtime
         if not _undo:
-            _patch(_base_client.SyncAPIClient, "request", _request)
-            _patch(_base_client.AsyncAPIClient, "request", _arequest)
+            for base, seam in ((_base_client.SyncAPIClient, _request), (_base_client.AsyncAPIClient, _arequest)):
+                _patch(base, "request", seam)
+                for owner in _overriding(base):
+                    _patch(owner, "request", seam)
             for client in (_base_client.SyncAPIClient, _base_client.AsyncAPIClient):
                 _patch(client, "_process_response", _process_response)
             _patch(_base_client.SyncAPIClient, "_should_stream_response_body", _should_stream)
@@ -95,6 +97,16 @@ def unknown_shape() -> str | None:
     return None
 
 
+def _overriding(base: type) -> list[type]:
+    """Return the subclasses with a `request` of their own.
+
+    Another instrumentation that wrapped it there before us goes on to the original it found, past our seam on the base.
+    """
+    children: list[type] = base.__subclasses__()
+    below = [each for child in children for each in (child, *_overriding(child))]
+    return [each for each in dict.fromkeys(below) if "request" in vars(each)]
+
+
 def _patch(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
     own = name in vars(owner)
     _undo.append((owner, name, own, vars(owner).get(name)))
@@ -117,6 +129,9 @@ def _begin(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[
         return None, None, None
     cast_to = args[0] if args else kwargs["cast_to"]
     options = args[1] if len(args) > 1 else kwargs["options"]
+    sending = current.get()
+    if sending is not None and sending.sent is options:
+        return None, None, None  # our own attempt, come to the seam again through a class with a `request` of its own
     exchange = runtime.begin(client, options, stream=bool(kwargs.get("stream")))
     return exchange, cast_to, kwargs.get("stream_cls")
 

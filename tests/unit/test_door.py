@@ -19,7 +19,7 @@ from huddle_otel.client import patch
 from huddle_otel.errors import ConfigurationError
 from huddle_otel.gateway import Gateway
 from huddle_otel.settings import Settings
-from tests.client.support import KEY, SAY, Instrument, Recorded
+from tests.client.support import KEY, SAY, Instrument, Recorded, with_async
 
 PATCHED = [
     (_base_client.SyncAPIClient, "request"),
@@ -274,3 +274,42 @@ def test_an_unknown_shape_leaves_earlier_clients_where_they_are(
     assert str(client.base_url) == url
     huddle_otel.uninstrument()
     assert client.api_key == "sk-app"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_class_whose_request_somebody_wrapped_before_us(
+    gateway: Gateway,
+    instrument: Instrument,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+    asynchronous: bool,
+    stream: bool,
+) -> None:
+    """As other instrumentations do: what they found is what they go on to, not what stands on the base class later."""
+    owner: Any = openai.AsyncOpenAI if asynchronous else openai.OpenAI
+    found, passed = owner.request, []
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        passed.append(1)
+        return found(self, *args, **kwargs)
+
+    monkeypatch.setattr(owner, "request", request, raising=False)
+    instrument()
+
+    async def later(client: Any) -> None:
+        answer = await client.chat.completions.create(**SAY, stream=stream)
+        if stream:
+            assert [chunk async for chunk in answer]
+
+    if asynchronous:
+        with_async(later)
+    else:
+        with openai.OpenAI() as client:
+            answer: Any = client.chat.completions.create(**SAY, stream=stream)
+            assert not stream or list(answer)
+    assert passed == [1]
+    assert len(gateway.calls) == len(recorded.spans) == 1
+    assert gateway.calls[0].headers["authorization"] == f"Bearer {KEY}"
+    huddle_otel.uninstrument()
+    assert vars(owner)["request"] is request
