@@ -261,7 +261,7 @@ def _attempts(state: _Call, model: str) -> Generator[Effect, Reply, Reply]:
         if isinstance(admission, Refused):
             state.circuit = admission.circuit or state.circuit
             # a retry that finds the circuit closed to it tells of what failed, not of the circuit
-            return failed or admission
+            return admission if failed is None else failed
         if not isinstance(admission, Admitted):
             return None  # interrupted in the line: nothing was sent that is not accounted for
         state.circuit = admission.circuit

@@ -762,3 +762,12 @@ def test_every_circuit_open_is_a_refusal() -> None:
 def test_a_refused_budget_looks_at_the_class_not_at_the_number() -> None:
     assert retry.is_deterministic(status(429, kind="budget_exceeded"))
     assert not retry.is_deterministic(BUSY)
+
+
+def test_an_answer_that_says_it_failed_is_judged_and_not_tried_again() -> None:
+    """It is complete and the app has it: nothing is delivered, and nothing may be asked for twice."""
+    told = Failure(fault=Fault.STREAM_ERROR, error_type="server_error", kind="500", delivered=True)
+    seen, end = play([IN, (Send, Ended(Outcome.ERROR, told)), DONE])
+    assert (end.outcome, end.attempts, end.failure, end.last_result) == (Outcome.ERROR, 1, told, "")
+    assert [event.retry_class for event in events(seen, AttemptFailed)] == [RetryClass.COMMITTED]
+    assert [(each.verdict, each.slow) for each in seen if isinstance(each, Record)] == [(Verdict.FAILURE, False)]
