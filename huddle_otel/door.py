@@ -204,8 +204,7 @@ def _put_in_force(settings: Settings, *, redirect_defaults: bool) -> None:
             return
         if not patch.supported():
             return
-        runtime = Runtime(settings, redirect_defaults=redirect_defaults)
-        runtime.pipeline = pipeline
+        runtime = Runtime(settings, redirect_defaults=redirect_defaults, pipeline=pipeline)
         if before is not None:
             runtime.take_over(before)
             _LOG.info("huddle_otel: new settings are in force")

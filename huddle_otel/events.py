@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -164,3 +165,57 @@ class Request:
     """The request's own JSON fields, by reference and read-only; empty when the body is not JSON."""
     path: str
     """Path below the base URL, `/chat/completions`."""
+
+
+@dataclass(slots=True, kw_only=True)
+class CallRecord:
+    """One ended call as a ledger keeps it: what it was, what it used and cost. No prompt, no answer, no key.
+
+    Money is in nano-dollars; None is unknown, never free. Not frozen, which would double what making one takes.
+    """
+
+    started: float
+    """Unix time, s."""
+    duration: float
+    """Seconds, retries and the waits between them included."""
+    first_chunk: float | None
+    """Seconds from the start to the first content of a stream."""
+    operation: str
+    model: str
+    """The model asked for; empty when the endpoint has none."""
+    response_model: str | None
+    provider: str
+    host: str
+    stream: bool
+    outcome: str
+    error_type: str | None
+    status: int | None
+    """HTTP status of what the app was told; None for a call that was answered."""
+    attempts: int
+    waited: float
+    """Seconds between attempts."""
+    double_billing: bool
+    """An ambiguous failure was retried: two answers may be billed."""
+    answered: bool
+    """An upstream took the request and some of its answer came: its cost is a question, also where it is unknown."""
+    fell_back_from: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    cost: int | None
+    cost_source: str
+    """`gateway`, `override`, `catalogue`, `genai-prices` or `unknown`."""
+    cost_input: int | None
+    cost_output: int | None
+    cost_cache_read: int | None
+    cost_cache_write: int | None
+    cost_estimate: int | None
+    """What the price table says, also where the gateway reported."""
+    request_id: str | None
+    response_id: str | None
+    trace_id: int
+    """0 without a trace."""
+    span_id: int
+    tags: Mapping[str, str | int | float | bool]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from opentelemetry.sdk.trace import SpanProcessor
 
+from huddle_otel.events import CallRecord
 from huddle_otel_exporters.delivery import Sink
 from huddle_otel_exporters.metrics import Reader
 from huddle_otel_exporters.worker import Worker
@@ -22,6 +23,8 @@ class Part:
 
     span_processor: SpanProcessor | None = None
     reader: Reader | None = None
+    ledger: Callable[[CallRecord], object] | None = None
+    """Told of every call that ends, on the app's thread."""
     sinks: tuple[Sink, ...] = ()
     """Closed after the workers' last run or when the time for it is up; quiet while the process forks."""
     workers: tuple[Worker, ...] = ()

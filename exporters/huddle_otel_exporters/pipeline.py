@@ -29,6 +29,7 @@ class Pipeline:
     Attributes:
         tracer_provider: Where spans of huddle_otel should go; None is wherever the app's go, if anywhere.
         meter_provider: Where its metrics should go; None as above.
+        ledgers: What is told of every call that ends.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Pipeline:
     ) -> None:
         """Take parts that are already on these providers."""
         self.tracer_provider, self.meter_provider = tracer_provider, meter_provider
+        self.ledgers = tuple(part.ledger for part in parts if part.ledger is not None)
         self._parts = tuple(parts)
         self._workers = tuple(worker for part in parts for worker in part.workers)
         self._sinks = tuple(sink for part in parts for sink in part.sinks)

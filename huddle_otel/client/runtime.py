@@ -25,11 +25,15 @@ _MAX_REFUSALS: Final = 1_000
 class Runtime:
     """One set of settings at work."""
 
-    def __init__(self, settings: Settings, *, redirect_defaults: bool) -> None:
-        """Prepare; with `redirect_defaults` off only clients that are named are moved to the gateway."""
+    def __init__(self, settings: Settings, *, redirect_defaults: bool, pipeline: Any = None) -> None:
+        """Prepare; with `redirect_defaults` off only clients that are named are moved to the gateway.
+
+        `pipeline` carries telemetry out, if we set it up (`huddle_otel_exporters.Pipeline`).
+        """
         self.settings = settings
         self.targets = Targets(settings, redirect_defaults=redirect_defaults)
-        self.recorder = Recorder(settings, __version__)
+        self.pipeline = pipeline
+        self.recorder = Recorder(settings, __version__, ledgers=pipeline.ledgers if pipeline is not None else ())
         self.circuits = Circuits(settings, clock, self.recorder.circuit_changed)
         self.recorder.watch(self.circuits.snapshot)
         self.http_spans = self.recorder.http_spans(resends) if settings.http_spans else None
@@ -43,8 +47,6 @@ class Runtime:
                 self.prices = self.prices.with_overrides(settings.prices)
             except ValueError as error:
                 raise ConfigurationError(field="prices", value="(as given)", permitted=str(error)) from error
-        self.pipeline: Any = None
-        """What carries telemetry out, if we set it up (`huddle_otel_exporters.Pipeline`)."""
         self._refusals: set[tuple[str, str]] = set()
         self._warned = False
 

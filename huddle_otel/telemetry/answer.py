@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from huddle_otel.spend import UNKNOWN, Spend, TagValue, Usage
+from huddle_otel.telemetry import contract
 
 
 @dataclass(slots=True)
@@ -34,3 +35,8 @@ class Answer:
     content: list[dict[str, Any]] | None = None
     """Output messages, when they are to be recorded."""
     tags: Mapping[str, TagValue] = field(default_factory=dict[str, TagValue])
+
+    def named(self) -> str | None:
+        """Return the id that the gateway knows the call by: its own, else what we sent."""
+        headers = self.headers
+        return next((headers[name] for name in contract.REQUEST_ID_HEADERS if name in headers), self.request_id)

@@ -40,7 +40,7 @@ _ZEROED: Final = 50
 """Operations with models whose usual series start at 0: the SDK keeps 2,000 series of a metric, and lumps the rest."""
 _USUAL_ERRORS: Final = ("429", "500", "502", "503", "504", "connect_error", "read_timeout", "first_token_timeout")
 _REASONS: Final = ("breaker_open", "bulkhead_full", "rate_limited")
-_COMPONENTS: Final = ("spans", "metrics", "reading", "spend", "content")
+_COMPONENTS: Final = ("spans", "metrics", "reading", "spend", "content", "ledger")
 _LIMIT_HEADERS: Final = (
     ("requests", "x-ratelimit-remaining-requests"),
     ("tokens", "x-ratelimit-remaining-tokens"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
@@ -12,13 +13,14 @@ from opentelemetry import context, metrics, trace
 from opentelemetry._logs import get_logger_provider
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from huddle_otel.events import AttemptFailed, CircuitChanged, FellBack, Finished, Request
+from huddle_otel.events import AttemptFailed, CallRecord, CircuitChanged, FellBack, Finished, Request
 from huddle_otel.settings import Settings
 from huddle_otel.telemetry import content, contract, spans
 from huddle_otel.telemetry.answer import Answer
 from huddle_otel.telemetry.http import HttpSpans
 from huddle_otel.telemetry.interop import Outer, around, outer
 from huddle_otel.telemetry.metrics import Metrics
+from huddle_otel.telemetry.records import record_of
 
 _LOG: Final = logging.getLogger("huddle_otel")
 P = ParamSpec("P")
@@ -40,8 +42,23 @@ class Recording:
 class Recorder:
     """Records calls on the providers of a set of settings. Every method is safe to call from anywhere, and silent."""
 
-    def __init__(self, settings: Settings, version: str) -> None:
-        """Take the given providers, else the global ones, which may still be set later."""
+    def __init__(
+        self,
+        settings: Settings,
+        version: str,
+        *,
+        ledgers: Sequence[Callable[[CallRecord], object]] = (),
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the given providers, else the global ones, which may still be set later.
+
+        Args:
+            settings: What is in force.
+            version: Ours.
+            ledgers: Told of every call that ends, sampled or not; on the app's thread, so they must be quick.
+            wall: Unix time, s.
+        """
+        self._ledgers, self._wall = ledgers, wall
         self._tag_names = settings.tag_metrics
         self._content = settings.content
         self._logger_provider = settings.logger_provider
@@ -108,6 +125,13 @@ class Recorder:
             if token is not None:
                 context.detach(token)
         self.guard("spans", spans.finish, call.span, event, answer, within)
+        if self._ledgers:
+            self.guard("ledger", self._keep, call, event, answer, duration)
+
+    def _keep(self, call: Recording, event: Finished, answer: Answer, duration: float) -> None:
+        record = record_of(call.span, call.request, event, answer, ended=self._wall(), duration=duration)
+        for keep in self._ledgers:
+            keep(record)
 
     def _tell_content(self, span: Span, asked: Mapping[str, Any], answer: Answer) -> None:
         """Record what was said, with the span current."""

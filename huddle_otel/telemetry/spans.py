@@ -209,7 +209,7 @@ def _add_usage(attributes: dict[str, Any], answer: Answer) -> None:
 
 def _add_gateway(attributes: dict[str, Any], answer: Answer) -> None:
     headers = answer.headers
-    request_id = next((headers[name] for name in contract.REQUEST_ID_HEADERS if name in headers), answer.request_id)
+    request_id = answer.named()
     if request_id:
         attributes[contract.REQUEST_ID] = request_id
     for header, name in contract.GATEWAY_HEADERS.items():
