@@ -194,7 +194,7 @@ class Exchange:
         """Return the request options of an attempt, and forget the one before."""
         self.number, self._response, self._body, self._early = effect.number, None, None, None
         self._sent = clock()
-        self.answer = Answer(tags=current_tags())
+        self.answer = Answer(tags=current_tags(), sent_after=self._sent - self._started)
         if effect.probe and self._runtime.probe_timeout is not None and self._timeout is not None:
             self.attempts.first_token = min(self._timeout.first_token, self._runtime.probe_timeout)
         options = self.attempts.options(effect.number, effect.remaining, model=effect.model, ask_usage=self.ask_usage)

@@ -30,6 +30,8 @@ class Answer:
     """An upstream took the request and (some of) its answer came: what it cost is a question."""
     first_chunk: float | None = None
     """Seconds from the start of the call to the first content of its stream."""
+    sent_after: float = 0.0
+    """Seconds from the start of the call to the sending of its last attempt."""
     per_chunk: float | None = None
     """Mean seconds between content chunks."""
     content: list[dict[str, Any]] | None = None

@@ -82,6 +82,7 @@ OUTCOME: Final = "huddle.outcome"
 ATTEMPTS: Final = "huddle.attempts"
 RETRY_CAUSES: Final = "huddle.retry.causes"
 WAIT: Final = "huddle.wait.seconds"
+ATTEMPT_FIRST_CHUNK: Final = "huddle.attempt.time_to_first_chunk"
 DOUBLE_BILLING: Final = "huddle.possible_double_billing"
 REQUEST_ID: Final = "huddle.request.id"
 TAG_PREFIX: Final = "huddle.tag."
@@ -178,6 +179,14 @@ FIRST_CHUNK: Final = Metric(
     attributes=_SERIES,
     buckets=SECONDS,
 )
+ATTEMPT_CHUNK: Final = Metric(
+    name="huddle.client.attempt.time_to_first_chunk",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    description="From the sending of a streamed call's last attempt to its first content: the upstream's own share.",
+    attributes=_SERIES,
+    buckets=SECONDS,
+)
 PER_CHUNK: Final = Metric(
     name="gen_ai.client.operation.time_per_output_chunk",
     kind=Kind.HISTOGRAM,
@@ -207,6 +216,20 @@ COST_UNKNOWN: Final = Metric(
     description="Answered calls that nobody could price.",
     attributes=(MODEL,),
 )
+COST_WASTE: Final = Metric(
+    name="huddle.client.cost.waste.usd",
+    kind=Kind.COUNTER,
+    unit="{USD}",
+    description="The part of the spend that went into calls without a whole answer.",
+    attributes=(MODEL, OUTCOME),
+)
+COST_DIFFERENCE: Final = Metric(
+    name="huddle.client.cost.difference.usd",
+    kind=Kind.UP_DOWN,
+    unit="{USD}",
+    description="What the gateway reported less what the price table says, for calls where both are known.",
+    attributes=(MODEL,),
+)
 TOKENS_USED: Final = Metric(
     name="huddle.client.tokens",
     kind=Kind.COUNTER,
@@ -220,6 +243,13 @@ ATTEMPTS_MADE: Final = Metric(
     unit="{attempt}",
     description="Requests sent, by result and retry class of the failure.",
     attributes=(MODEL, "result", "class"),
+)
+WAITED: Final = Metric(
+    name="huddle.client.wait",
+    kind=Kind.COUNTER,
+    unit="s",
+    description="Time that calls waited between attempts.",
+    attributes=(MODEL,),
 )
 IN_FLIGHT: Final = Metric(
     name="huddle.client.in_flight",
@@ -294,12 +324,16 @@ METRICS: Final = (
     DURATION,
     TOKEN_USAGE,
     FIRST_CHUNK,
+    ATTEMPT_CHUNK,
     PER_CHUNK,
     CALLS,
     COST_USD,
     COST_UNKNOWN,
+    COST_WASTE,
+    COST_DIFFERENCE,
     TOKENS_USED,
     ATTEMPTS_MADE,
+    WAITED,
     IN_FLIGHT,
     STREAM_FAULTS,
     DOUBLE_BILLINGS,

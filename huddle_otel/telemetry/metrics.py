@@ -39,6 +39,7 @@ _TOKEN_TYPES: Final = (
 _ZEROED: Final = 50
 """Operations with models whose usual series start at 0: the SDK keeps 2,000 series of a metric, and lumps the rest."""
 _USUAL_ERRORS: Final = ("429", "500", "502", "503", "504", "connect_error", "read_timeout", "first_token_timeout")
+_WASTED: Final = (Outcome.ERROR, Outcome.TRUNCATED, Outcome.CANCELLED, Outcome.ABANDONED)
 _REASONS: Final = ("breaker_open", "bulkhead_full", "rate_limited")
 _COMPONENTS: Final = ("spans", "metrics", "reading", "spend", "content", "ledger")
 _LIMIT_HEADERS: Final = (
@@ -168,7 +169,9 @@ class Metrics:
             if usage.output_tokens is not None:
                 tokens.record(usage.output_tokens, _series(*series, contract.TOKEN_TYPE, "output"))
         if answer.first_chunk is not None:
-            record[contract.FIRST_CHUNK.name].record(answer.first_chunk, _series(*series, "", ""))
+            attributes = _series(*series, "", "")
+            record[contract.FIRST_CHUNK.name].record(answer.first_chunk, attributes)
+            record[contract.ATTEMPT_CHUNK.name].record(answer.first_chunk - answer.sent_after, attributes)
         if answer.per_chunk is not None:
             record[contract.PER_CHUNK.name].record(answer.per_chunk, _series(*series, "", ""))
 
@@ -203,7 +206,10 @@ def _zeros(operation: str, model: str) -> Iterator[tuple[Metric, Key, float]]:
     for kind in _STREAM_FAULTS.values():
         yield contract.STREAM_FAULTS, (by_model, ("kind", kind)), 0
     yield contract.DOUBLE_BILLINGS, (by_model,), 0
-    yield contract.COST_UNKNOWN, (by_model,), 0
+    for outcome in _WASTED:
+        yield contract.COST_WASTE, (by_model, (contract.OUTCOME, str(outcome))), 0
+    for metric in (contract.COST_UNKNOWN, contract.COST_DIFFERENCE, contract.WAITED):
+        yield metric, (by_model,), 0
 
 
 def _changes(
@@ -223,9 +229,13 @@ def _changes(
         yield contract.REJECTIONS, (by_model, ("reason", error_type)), 1
     if event.double_billing:
         yield contract.DOUBLE_BILLINGS, (by_model,), 1
+    if event.waited:
+        yield contract.WAITED, (by_model,), event.waited
     fault = event.failure.fault if event.failure is not None else _OUTCOME_FAULTS.get(event.outcome)
     if request.stream and fault is not None and fault in _STREAM_FAULTS:
         yield contract.STREAM_FAULTS, (by_model, ("kind", _STREAM_FAULTS[fault])), 1
+    if event.outcome is not Outcome.OK and answer.spend.total:
+        yield contract.COST_WASTE, (by_model, (contract.OUTCOME, str(event.outcome))), usd(answer.spend.total)
     yield from _money(answer, by_model, tags)
 
 
@@ -237,6 +247,8 @@ def _money(
         yield contract.COST_USD, (by_model, ("source", spend.source), *tags), usd(spend.total)
     elif answer.answered:
         yield contract.COST_UNKNOWN, (by_model,), 1
+    if spend.source == "gateway" and spend.total is not None and spend.estimate is not None:
+        yield contract.COST_DIFFERENCE, (by_model,), usd(spend.total - spend.estimate)
     if usage is None:
         return
     for name, field in _TOKEN_TYPES:

@@ -52,6 +52,7 @@ ANSWER: Final = (
     _a(contract.RESPONSE_MODEL, "string", "answered; the model that did", "gpt-4.1-2025-04-14"),
     _a(contract.FINISH_REASONS, "string[]", "answered; one per choice", '["stop"]'),
     _a(contract.TIME_TO_FIRST_CHUNK, "double, s", "streams; from the start of the call to the first content", "0.41"),
+    _a(contract.ATTEMPT_FIRST_CHUNK, "double, s", "streams; from the sending of the last attempt", "0.38"),
     _a(contract.RESPONSE_TIER, "string", "told", "default"),
     _a(contract.FINGERPRINT, "string", "told; on spans only", "fp_44"),
     _a("gen_ai.usage.input_tokens", "int", "told; cached ones included", "812"),

@@ -190,6 +190,8 @@ def _add_response(attributes: dict[str, Any], answer: Answer) -> None:
         contract.TIME_TO_FIRST_CHUNK: answer.first_chunk,
     }
     attributes.update({name: value for name, value in known.items() if value is not None})
+    if answer.first_chunk is not None:
+        attributes[contract.ATTEMPT_FIRST_CHUNK] = answer.first_chunk - answer.sent_after
 
 
 def _add_usage(attributes: dict[str, Any], answer: Answer) -> None:

@@ -29,10 +29,14 @@ CONVENTIONAL: list[tuple[str, str, tuple[float, ...], set[str]]] = [
     ("gen_ai.client.operation.time_to_first_chunk", "s", SECONDS, SERIES),
     ("gen_ai.client.operation.time_per_output_chunk", "s", SECONDS, SERIES),
 ]
+HISTOGRAMS = [*CONVENTIONAL, ("huddle.client.attempt.time_to_first_chunk", "s", SECONDS, SERIES)]
 OWN: list[tuple[str, str, str]] = [
     ("huddle.client.calls", "counter", "{call}"),
     ("huddle.client.cost.usd", "counter", "{USD}"),
     ("huddle.client.cost.unknown", "counter", "{call}"),
+    ("huddle.client.cost.waste.usd", "counter", "{USD}"),
+    ("huddle.client.cost.difference.usd", "updowncounter", "{USD}"),
+    ("huddle.client.wait", "counter", "s"),
     ("huddle.client.tokens", "counter", "{token}"),
     ("huddle.client.attempts", "counter", "{attempt}"),
     ("huddle.client.in_flight", "updowncounter", "{call}"),
@@ -44,8 +48,8 @@ OWN: list[tuple[str, str, str]] = [
 BY_NAME = {metric.name: metric for metric in contract.METRICS}
 
 
-@pytest.mark.parametrize(("name", "unit", "buckets", "attributes"), CONVENTIONAL, ids=[row[0] for row in CONVENTIONAL])
-def test_conventional_metrics(name: str, unit: str, buckets: tuple[float, ...], attributes: set[str]) -> None:
+@pytest.mark.parametrize(("name", "unit", "buckets", "attributes"), HISTOGRAMS, ids=[row[0] for row in HISTOGRAMS])
+def test_histograms(name: str, unit: str, buckets: tuple[float, ...], attributes: set[str]) -> None:
     metric = BY_NAME[name]
     assert (metric.kind, metric.unit, metric.buckets) == ("histogram", unit, buckets)
     assert set(metric.attributes) == attributes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -13,6 +14,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from huddle_otel.events import Finished, Outcome, Request
 from huddle_otel.gateway import Gateway, Rule, faults
+from huddle_otel.spend import Spend
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.answer import Answer
 from huddle_otel.telemetry.metrics import MAX_MODELS, Metrics
@@ -105,9 +107,47 @@ def test_chunk_times_are_recorded_once_per_stream(
     assert first.sum + 7 * each.sum <= whole.sum + 0.001
 
 
+def test_the_first_chunk_is_timed_from_the_call_and_from_its_last_attempt(
+    gateway: Gateway, instrument: Instrument, recorded: Recorded, make: Callable[..., Any]
+) -> None:
+    gateway.script([Rule(faults.status(503), calls={0}), Rule(faults.slow_drip(0.01))])
+    instrument()
+    list(make(openai.OpenAI).chat.completions.create(**SAY, stream=True))
+    (from_the_call,) = recorded.points("gen_ai.client.operation.time_to_first_chunk").values()
+    (from_the_attempt,) = recorded.points("huddle.client.attempt.time_to_first_chunk").values()
+    waited = recorded.total("huddle.client.wait", model=SAY["model"])
+    assert from_the_attempt.count == 1
+    assert waited == recorded.attributes["huddle.wait.seconds"] > 0
+    assert 0 < from_the_attempt.sum < from_the_call.sum - waited
+    assert recorded.attributes["huddle.attempt.time_to_first_chunk"] == pytest.approx(from_the_attempt.sum)
+
+
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics(MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False), "0")
+
+
+@pytest.mark.parametrize("outcome", ["error", "truncated", "cancelled", "abandoned"])
+def test_what_a_call_without_a_whole_answer_cost_is_waste(metrics: Metrics, outcome: str) -> None:
+    spent = Answer(spend=Spend(total=1_500_000_000, source="catalogue", estimate=1_500_000_000))
+    metrics.started(_request("m"))
+    for each in (Outcome(outcome), Outcome.OK):
+        metrics.finished(_request("m"), replace(DONE, outcome=each), spent, duration=None, tag_names=())
+    waste = metrics.tallies.read(contract.COST_WASTE)
+    assert {key: value for key, value in waste.items() if value} == {(("model", "m"), (contract.OUTCOME, outcome)): 1.5}
+    assert sum(metrics.tallies.read(contract.COST_USD).values()) == 3
+
+
+def test_the_difference_between_what_is_reported_and_the_table(metrics: Metrics) -> None:
+    spends = (
+        Spend(total=1_500_000_000, source="gateway", estimate=1_000_000_000),
+        Spend(total=250_000_000, source="gateway", estimate=1_000_000_000),
+        Spend(total=9_000_000_000, source="gateway"),  # not in the table: no difference to speak of
+        Spend(total=1_000_000_000, source="catalogue", estimate=1_000_000_000),
+    )
+    for spend in spends:
+        metrics.finished(_request("m"), DONE, Answer(spend=spend), duration=None, tag_names=())
+    assert metrics.tallies.read(contract.COST_DIFFERENCE) == {(("model", "m"),): -0.25}
 
 
 def test_model_names_are_bounded(metrics: Metrics) -> None:

@@ -84,6 +84,7 @@ def test_the_span_of_every_way_to_make_a_call(
     found: dict[str, Any] = dict(span.attributes or {})
     assert len(found.pop("huddle.gateway.model_id")) == 64
     first = found.pop("gen_ai.response.time_to_first_chunk", None)
+    assert found.pop("huddle.attempt.time_to_first_chunk", None) == pytest.approx(first, abs=0.05)
     assert (first is not None) == (way.stream and way.outcome == "ok") or way.outcome != "ok"
     assert found.pop("huddle.gateway.duration_ms") > 0
     assert found.pop("huddle.gateway.overhead_ms") == 0.5
