@@ -22,6 +22,7 @@ BACKENDS := prometheus
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
 EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli exporters stress))
+OTHERS := official openllmetry openinference logfire langfuse
 SUITES := openai-1 openai-2 openai-3 backend litellm-1 litellm-2 litellm-3 wheel
 
 unexport PYTHONPATH
@@ -112,10 +113,14 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
 	@$(BIN3)/python -m tests.bench $(ARGS)
 
+.PHONY: bench-others
+bench-others: $(LANE3)/.ready $(OTHERS:%=.venv/beside-%/.ready) ## Measure ours beside other instrumentations
+	@$(BIN3)/python -m tests.bench.others $(ARGS)
+
 .PHONY: storm
-storm: .venv/storm/.ready ## Play outages with and without the middleware (ARGS=--quick)
-	@.venv/storm/bin/python -m tests.bench.fleet
-	.venv/storm/bin/python -m tests.bench.storm $(ARGS)
+storm: .venv/beside-official/.ready ## Play outages with and without the middleware (ARGS=--quick)
+	@.venv/beside-official/bin/python -m tests.bench.fleet
+	.venv/beside-official/bin/python -m tests.bench.storm $(ARGS)
 
 # --- code -------------------------------------------------------------------------------------------------------------
 
@@ -160,10 +165,10 @@ clean: ## Remove everything that make or the tools made
 	@$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Lane 3 with the official instrumentation beside it.
-.venv/storm/.ready: requirements/openai-3.txt requirements/storm.txt $(METADATA)
+# Lane 3 with another instrumentation beside it.
+.venv/beside-%/.ready: requirements/openai-3.txt requirements/beside-%.txt $(METADATA)
 	@$(call venv,$(@D),$<)
-	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r requirements/storm.txt
+	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r requirements/beside-$*.txt
 	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -188,6 +193,6 @@ lock: .venv/bootstrap/.requirements ## Pin the dependencies again (LOCK_ARGS=--u
 	@for lane in 1 2 3; do
 	    $(UV_COMPILE) pyproject.toml --all-extras requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
 	done
-	for name in lint storm mutate build litellm bootstrap; do
+	for name in $(OTHERS:%=beside-%) lint mutate build litellm bootstrap; do
 	    $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt
 	done
