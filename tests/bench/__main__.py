@@ -19,17 +19,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import openai
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+from opentelemetry.trace import NoOpTracerProvider
 
 import huddle_otel
 from tests.bench import policies
 from tests.bench.upstream import KEY, upstream
 
 MESSAGES: list[Any] = [{"role": "user", "content": "How long is a day on Mars?"}]
+_LARGE: list[Any] = [{"role": "user", "content": "x" * 1_000_000}]
 CHUNKS = 64
 
 
@@ -66,14 +69,24 @@ async def _astream(client: openai.AsyncOpenAI) -> None:
         pass
 
 
-def _instrument(url: str, sampler: Sampler) -> None:
-    tracer_provider = TracerProvider(sampler=sampler)
-    tracer_provider.add_span_processor(BatchSpanProcessor(_Null()))
+def _large(client: openai.OpenAI) -> None:
+    client.chat.completions.create(model="gpt-4.1", messages=_LARGE)
+
+
+def _instrument(url: str, sampler: Sampler | None, *, http_spans: bool = True) -> None:
+    """Put ours in force; without a sampler there is no telemetry at all, only the call story."""
+    tracer_provider: TracerProvider | NoOpTracerProvider = NoOpTracerProvider()
+    meter_provider: MeterProvider | NoOpMeterProvider = NoOpMeterProvider()
+    if sampler is not None:
+        tracer_provider = TracerProvider(sampler=sampler)
+        tracer_provider.add_span_processor(BatchSpanProcessor(_Null()))
+        meter_provider = MeterProvider([InMemoryMetricReader()])
     huddle_otel.instrument(
         base_url=url,
         api_key=KEY,
+        http_spans=http_spans,
         tracer_provider=tracer_provider,
-        meter_provider=MeterProvider([InMemoryMetricReader()]),
+        meter_provider=meter_provider,
     )
 
 
@@ -85,14 +98,22 @@ def _cpu(work: Callable[[], None], calls: int) -> float:
     return (time.thread_time() - before) / calls * 1e6
 
 
-def _rounds(url: str, work: Callable[[openai.OpenAI], None], calls: int, rounds: int, sampler: Sampler) -> list[float]:
+def _rounds(
+    url: str,
+    work: Callable[[openai.OpenAI], None],
+    calls: int,
+    rounds: int,
+    sampler: Sampler | None,
+    *,
+    http_spans: bool = True,
+) -> list[float]:
     """Alternate bare and instrumented rounds; return [bare, instrumented] medians, µs CPU per call."""
     figures: list[list[float]] = [[], []]
     client = openai.OpenAI(base_url=url, api_key=KEY)
     for _ in range(rounds + 1):
         for instrumented in (False, True):
             if instrumented:
-                _instrument(url, sampler)
+                _instrument(url, sampler, http_spans=http_spans)
             figures[instrumented].append(_cpu(lambda: work(client), calls))
             huddle_otel.uninstrument()
     return [statistics.median(each[1:]) for each in figures]
@@ -170,7 +191,10 @@ def main() -> None:
     with upstream(CHUNKS) as url:
         rows = {
             "plain chat": _rounds(url, _plain, args.calls, args.rounds, ALWAYS_ON),
-            "plain chat, not sampled": _rounds(url, _plain, args.calls, args.rounds, ALWAYS_OFF),
+            "plain chat, no HTTP span": _rounds(url, _plain, args.calls, args.rounds, ALWAYS_ON, http_spans=False),
+            "plain chat, no telemetry": _rounds(url, _plain, args.calls, args.rounds, None, http_spans=False),
+            "plain chat, a prompt of 1 MB": _rounds(url, _large, streams, args.rounds, ALWAYS_ON),
+            "plain chat, not sampled": _rounds(url, _plain, args.calls, args.rounds, ALWAYS_OFF, http_spans=False),
             f"stream of {CHUNKS} chunks": _rounds(url, _stream, streams, args.rounds, ALWAYS_ON),
             "plain chat, async": _arounds(url, _aplain, args.calls, args.rounds),
             f"stream of {CHUNKS} chunks, async": _arounds(url, _astream, streams, args.rounds),
@@ -184,6 +208,9 @@ def main() -> None:
         plain = rows["plain chat, async" if "async" in name else "plain chat"]
         per_chunk = ((rows[name][1] - rows[name][0]) - (plain[1] - plain[0])) / CHUNKS
         print(f"  per chunk of {name}: {per_chunk:.2f} µs added")
+    added = {name: instrumented - bare for name, (bare, instrumented) in rows.items()}
+    for name in ("plain chat, no HTTP span", "plain chat, not sampled"):
+        print(f"  spans, metrics, tokens and spend of {name}: {added[name] - added['plain chat, no telemetry']:.0f} µs")
     base, ours = _import_times(7)
     print(f"import openai {base:.0f} ms, import huddle_otel on top {ours:.1f} ms")
     if growth is not None:
