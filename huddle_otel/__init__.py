@@ -11,6 +11,7 @@ from huddle_otel.errors import (
     MalformedResponseError,
     MissingKeyError,
     RateLimitedError,
+    SpendLimitError,
     StallTimeout,
     StreamTruncatedError,
 )
@@ -21,6 +22,7 @@ from huddle_otel.settings import (
     RateLimitPolicy,
     RetryBudgetPolicy,
     RetryPolicy,
+    SpendGuard,
     TimeoutPolicy,
 )
 from huddle_otel.spend.tags import tags
@@ -40,6 +42,8 @@ __all__ = [
     "RateLimitedError",
     "RetryBudgetPolicy",
     "RetryPolicy",
+    "SpendGuard",
+    "SpendLimitError",
     "StallTimeout",
     "StreamTruncatedError",
     "TimeoutPolicy",

@@ -15,6 +15,7 @@ from huddle_otel.settings import (
     RateLimitPolicy,
     RetryPolicy,
     Settings,
+    SpendGuard,
     TimeoutPolicy,
 )
 
@@ -49,6 +50,7 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
     fallbacks: Mapping[str, tuple[str, ...]] = _UNSET,
     truncated_stream: str = _UNSET,
     prices: PriceOverride | None = _UNSET,
+    spend_guard: SpendGuard | Iterable[SpendGuard] | None = _UNSET,
     tag_metrics: str | Iterable[str] = _UNSET,
     http_spans: bool = _UNSET,
     exporters: str | Iterable[str] = _UNSET,
@@ -78,6 +80,7 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
             its attempts are spent.
         truncated_stream: `"raise"` when a stream ends without saying so, or only `"record"` it.
         prices: Your own prices, `{model: {"input": USD per 1M tokens, "output": …}}`.
+        spend_guard: A limit on spend, or several: per day, per team, … Each warns or blocks.
         tag_metrics: Names of tags that also become metric attributes.
         http_spans: Whether each HTTP request has a span of its own below the call's, and carries `traceparent`. Where
             the app has httpx instrumented itself, its spans are taken.
@@ -153,14 +156,18 @@ def current_health() -> dict[str, Any]:
     Returns:
         `{"instrumented": bool, "circuits": [{"circuit": "host/model/operation", "state": "closed", "retry_in": s,
         "calls", "failures", "slow" of the window, "last_cause", "in_flight", "waiting", "limit", "retry_budget": n,
-        "paused_for": s, "admitted", "ok", "failure", "ignored" so far}, …]}`
+        "paused_for": s, "admitted", "ok", "failure", "ignored" so far}, …],
+        "budgets": [{"budget": "day/team", "key": "search", "action": "warn", "limit", "spent", "reserved" in
+        nano-dollars, "resets_in": s}, …]}`
     """
     from huddle_otel.client import patch  # noqa: PLC0415 - see the module
 
     runtime = patch.active()
+    spending = runtime.spending if runtime is not None else None
     return {
         "instrumented": runtime is not None,
         "circuits": runtime.circuits.snapshot() if runtime is not None else [],
+        "budgets": spending.snapshot() if spending is not None else [],
     }
 
 

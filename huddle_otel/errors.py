@@ -7,6 +7,7 @@
     │   └── MissingKeyError                      no Huddle01 key where one is needed
     └── openai.APIError
         ├── MalformedResponseError (also ValueError)   an answer, or a chunk of one, is not JSON
+        ├── SpendLimitError                  refused: a limit on spend would be exceeded
         └── openai.APIConnectionError
             ├── CircuitOpenError                 refused: the circuit is open
             ├── BulkheadFullError                refused: too many calls under way
@@ -114,6 +115,19 @@ class RateLimitedError(openai.APIConnectionError):
         """Say which circuit and for how long."""
         self.circuit, self.retry_in = circuit, retry_in
         super().__init__(message=f"The rate limit of {circuit} is used up for {retry_in:.1f} s.", request=request)
+
+
+class SpendLimitError(openai.APIError):
+    """Refused without a request: a limit on spend would be exceeded. Trying again before the next period is no use.
+
+    Attributes:
+        resets_in: Seconds to the next period; infinity when the limit is for the whole life of the process.
+    """
+
+    def __init__(self, *, request: Any, detail: str, resets_in: float) -> None:
+        """Say which limit, and until when."""
+        self.resets_in = resets_in
+        super().__init__(f"Blocked: {detail}.", request=request, body=None)
 
 
 class StreamTruncatedError(openai.APIConnectionError):

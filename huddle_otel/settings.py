@@ -10,6 +10,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -313,6 +314,62 @@ class ContentPolicy:
             raise ConfigurationError(field="ContentPolicy.redact", value=self.redact, permitted="a function, or None")
 
 
+_PERIODS: Final = ("minute", "hour", "day", "month", "total")
+_ACTIONS: Final = ("warn", "block")
+_UNPRICED: Final = ("allow", "block")
+MAX_LIMIT: Final = 1_000_000_000
+"""Highest spend limit, USD."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendGuard:
+    """A limit on spend, for each value of a tag or model, in each calendar period (UTC). Kept by this process alone.
+
+    Before a call its worst case is reserved, after it the reservation becomes what it cost, so that calls under way
+    at once overshoot a limit by no more than they exceed their reservations.
+
+    Raises:
+        ConfigurationError: A value is not permitted.
+    """
+
+    limit: float | int | str | Decimal
+    """USD per period."""
+    per: str = "day"
+    """`minute`, `hour`, `day`, `month`, or `total`: since the process began."""
+    by: str = ""
+    """Name of a tag, or `model`: each of its values has the limit to itself. Empty: all calls share it."""
+    action: str = "warn"
+    """At the limit: only `warn`, in the log and the metrics, or `block` the call before anything is sent."""
+    output_tokens: int = 1024
+    """What a call is taken to answer that does not bound its own answer (`max_tokens` and its like)."""
+    unpriced: str = "allow"
+    """A call whose model has no price: `allow` reserves nothing for it, `block` refuses it."""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        try:
+            usable = not isinstance(self.limit, bool) and 0 < Decimal(str(self.limit)) <= MAX_LIMIT
+        except ArithmeticError:  # no number, or no number that can be compared
+            usable = False
+        if not usable:
+            permitted = f"an amount above 0 and up to {MAX_LIMIT} (USD)"
+            raise ConfigurationError(field="SpendGuard.limit", value=self.limit, permitted=permitted)
+        for name, choices in (("per", _PERIODS), ("action", _ACTIONS), ("unpriced", _UNPRICED)):
+            if getattr(self, name) not in choices:
+                raise ConfigurationError(
+                    field=f"SpendGuard.{name}", value=getattr(self, name), permitted=f"one of {', '.join(choices)}"
+                )
+        by: Any = self.by  # a user's value, whatever its annotation says
+        if not isinstance(by, str):
+            raise ConfigurationError(field="SpendGuard.by", value=by, permitted="the name of a tag, 'model', or empty")
+        _check_int(self, "output_tokens", low=0, high=10_000_000)
+
+    @property
+    def name(self) -> str:
+        """What metrics and errors call it: `day/team`."""
+        return f"{self.per}/{self.by}" if self.by else self.per
+
+
 PriceOverride = Mapping[str, Mapping[str, Any]]
 """`{model: {"input": USD per 1M tokens, "output": …, "cache_read": …, "cache_write": …}}`."""
 
@@ -347,6 +404,8 @@ class Settings:
     """`raise` a `StreamTruncatedError` when a stream ends without saying so, or only `record` it."""
     prices: PriceOverride | None = None
     """The user's own prices; they win over the catalogue and lose to what the gateway reports."""
+    spend_guard: SpendGuard | tuple[SpendGuard, ...] | None = None
+    """Limits on spend; None is none."""
     http_spans: bool = True
     """A span for each HTTP request below the call's, and `traceparent` on it."""
     provider_name: str = "huddle01"
@@ -376,6 +435,7 @@ class Settings:
             _check_policy(self, policy, kind)
         _check_policy(self, "content", ContentPolicy)
         _check_fallbacks(self.fallbacks)
+        _check_guards(self.guards)
         if self.truncated_stream not in {"raise", "record"}:
             raise ConfigurationError(
                 field="truncated_stream", value=self.truncated_stream, permitted="'raise' or 'record'"
@@ -397,6 +457,12 @@ class Settings:
                 raise ConfigurationError(
                     field="hosts", value=host, permitted="`name` or `name:port`, no scheme or path"
                 )
+
+    @property
+    def guards(self) -> tuple[SpendGuard, ...]:
+        """The limits on spend."""
+        given = self.spend_guard
+        return given if isinstance(given, tuple) else () if given is None else (given,)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
@@ -452,6 +518,15 @@ def _check_fallbacks(given: Any) -> None:
             raise ConfigurationError(field=f"fallbacks[{model!r}]", value=others, permitted=permitted)
 
 
+def _check_guards(given: tuple[Any, ...]) -> None:
+    names: set[str] = set()
+    for guard in given:
+        if not isinstance(guard, SpendGuard) or guard.name in names:
+            permitted = "a SpendGuard, several that differ in `per` or `by`, or None"
+            raise ConfigurationError(field="spend_guard", value=guard, permitted=permitted)
+        names.add(guard.name)
+
+
 def _check_bool(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise ConfigurationError(field=name, value=value, permitted="True or False")
@@ -499,6 +574,10 @@ def _names(value: str | Iterable[str]) -> Any:
     return tuple(value) if isinstance(value, list | set | frozenset) else value
 
 
+def _guards(value: Any) -> Any:
+    return tuple(cast("Iterable[Any]", value)) if isinstance(value, list) else value
+
+
 def _secret(value: Any) -> Any:
     return value if value is None or isinstance(value, Secret) else secret(value, field="api_key")
 
@@ -519,6 +598,7 @@ _ARGUMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "hosts": _names,
     "tag_metrics": _names,
     "exporters": _names,
+    "spend_guard": _guards,
 }
 
 
@@ -593,6 +673,8 @@ def _read_field(variable: str, text: str, kind: str) -> Any:
     """Read a policy's field of the annotated kind."""
     if kind == "bool":
         return _boolean(variable, text)
+    if kind == "str" or "Decimal" in kind:
+        return text
     return _number(variable, text, whole="int" in kind, optional="None" in kind)
 
 
@@ -624,5 +706,6 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "exporters": _read_text,
     "sigterm": _read_switch,
     "content": _read_capture,
+    "spend_guard": _policy_reader(SpendGuard),
     **{name: _policy_reader(kind) for name, kind in _POLICIES.items()},
 }

@@ -26,9 +26,11 @@ from huddle_otel.errors import (
     FirstTokenTimeout,
     MalformedResponseError,
     RateLimitedError,
+    SpendLimitError,
 )
 from huddle_otel.events import AttemptFailed, Event, Failure, Finished, Outcome
 from huddle_otel.policy.call import (
+    BUDGET_EXCEEDED,
     Admit,
     Answered,
     Emit,
@@ -39,11 +41,13 @@ from huddle_otel.policy.call import (
     Paid,
     Record,
     Reply,
+    Reserve,
     Send,
     Withdraw,
     call,
 )
 from huddle_otel.spend import current_tags
+from huddle_otel.spend.guard import Hold
 from huddle_otel.telemetry.answer import Answer
 
 if TYPE_CHECKING:
@@ -77,6 +81,7 @@ class Exchange:
         "_delivered",
         "_early",
         "_error",
+        "_holds",
         "_key",
         "_leave",
         "_lock",
@@ -115,6 +120,7 @@ class Exchange:
         self.sent: Any = None
         """The options of the last attempt."""
         self._leave: Pass | None = None
+        self._holds: list[Hold] = []
         self._sent = self._started
         self._lock = threading.Lock()
         headers = options.headers
@@ -140,10 +146,13 @@ class Exchange:
             started=self._started,
             total=self._total,
             draw=random.random,
+            guarded=runtime.spending is not None and does_work(self.request),
         )
 
-    def perform(self, effect: Admit | Record | Withdraw | Emit) -> Reply:
+    def perform(self, effect: Reserve | Admit | Record | Withdraw | Emit) -> Reply:
         """Do what takes no time."""
+        if isinstance(effect, Reserve):
+            return self._reserve()
         if isinstance(effect, Admit):
             return self._admit(effect)
         if isinstance(effect, Withdraw):
@@ -153,6 +162,15 @@ class Exchange:
         else:
             self._emit(effect.event)
         return None
+
+    # --- spend limits ------------------------------------------------------------------------------------------------
+
+    def _reserve(self) -> Reply:
+        """Ask the limits on spend; a fault of ours lets the call go on."""
+        runtime = self._runtime
+        asked = runtime.recorder.guard("spend", runtime.spending.reserve, self.request) if runtime.spending else None
+        self._holds, refused = asked or ([], None)
+        return refused
 
     # --- leave -------------------------------------------------------------------------------------------------------
 
@@ -359,11 +377,13 @@ class Exchange:
     def _finish(self, event: Finished) -> None:
         runtime, request = self._runtime, self.request
         guard = runtime.recorder.guard
-        self._rejected = event.failure if event.outcome is Outcome.REJECTED else None
+        self._rejected = event.failure if event.outcome in {Outcome.REJECTED, Outcome.BLOCKED} else None
         self._error = self._response = self._early = None  # an exception holds every frame it went through
         if self._body is not None:
             guard("reading", self._body.fold.settle)
         guard("spend", account, self.answer, request, runtime.prices)
+        if runtime.spending is not None and self._holds:
+            guard("spend", runtime.spending.settle, self._holds, event, self.answer)
         duration = clock() - self._started
         runtime.recorder.finish(self.recording, event, self.answer, duration=duration)
 
@@ -373,6 +393,8 @@ class Exchange:
 
     def _rejection(self, failure: Failure) -> Exception:
         request = self._client._client.build_request("POST", self._client._prepare_url(self.request.path))
+        if failure.error_type == BUDGET_EXCEEDED:
+            return SpendLimitError(request=request, detail=failure.message, resets_in=failure.hint or 0.0)
         circuit = self._runtime.circuits.of(self._key)
         if failure.error_type == "breaker_open":
             return CircuitOpenError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Final
 
 from openai._types import Omit
@@ -11,6 +12,7 @@ from huddle_otel._version import __version__
 from huddle_otel.client.circuits import Circuits
 from huddle_otel.client.clock import clock
 from huddle_otel.client.exchange import Exchange, resends
+from huddle_otel.client.spending import Spending
 from huddle_otel.client.targets import Targets
 from huddle_otel.errors import ConfigurationError
 from huddle_otel.events import Request
@@ -35,7 +37,6 @@ class Runtime:
         self.pipeline = pipeline
         self.recorder = Recorder(settings, __version__, ledgers=pipeline.ledgers if pipeline is not None else ())
         self.circuits = Circuits(settings, clock, self.recorder.circuit_changed)
-        self.recorder.watch(self.circuits.snapshot)
         self.http_spans = self.recorder.http_spans(resends) if settings.http_spans else None
         breaker, rate_limit = settings.breaker, settings.rate_limit
         self.slow_after = breaker.slow_after if breaker is not None else None
@@ -47,6 +48,8 @@ class Runtime:
                 self.prices = self.prices.with_overrides(settings.prices)
             except ValueError as error:
                 raise ConfigurationError(field="prices", value="(as given)", permitted=str(error)) from error
+        self.spending = Spending(settings.guards, self.prices, time.time) if settings.guards else None
+        self.recorder.watch(self.circuits.snapshot, self.spending.snapshot if self.spending is not None else list)
         self._refusals: set[tuple[str, str]] = set()
         self._warned = False
 
@@ -76,6 +79,8 @@ class Runtime:
     def take_over(self, before: Runtime) -> None:
         """Go on from the settings that were in force before."""
         self.targets.take_over(before.targets)
+        if self.spending is not None and before.spending is not None:
+            self.spending.take_over(before.spending)
         if before.http_spans is not None:
             before.http_spans.remove()  # ours may go to another provider
 

@@ -5,6 +5,7 @@ created, it does nothing itself, and it can be closed at any point.
 
 ::
 
+    Reserve ──► Refused: finished                      if there are limits on spend
     for each model:                                    the requested one, then its fallbacks
       ┌► Admit ──► Refused ───────────────────────────────────────────────┐
       │    │ └───► Hold, Queued: wait, ask again                          │
@@ -28,7 +29,15 @@ from huddle_otel.policy.breaker import Verdict
 from huddle_otel.policy.verdict import may_fall_back, verdict_of
 from huddle_otel.settings import RateLimitPolicy, RetryPolicy
 
+BUDGET_EXCEEDED = "budget_exceeded"
+"""`error_type` of a call that a limit on spend refused."""
+
 # --- what the programme asks for ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Reserve:
+    """Ask the limits on spend for what the call may cost. Answered by None or `Refused`."""
 
 
 @dataclass(slots=True)
@@ -98,7 +107,7 @@ class Deliver:
     """Give the open stream to the app. Answered, whenever that is, by `Ended`."""
 
 
-Effect = Admit | Await | Send | Record | Withdraw | Sleep | Emit | Deliver
+Effect = Reserve | Admit | Await | Send | Record | Withdraw | Sleep | Emit | Deliver
 
 # --- what it is told ------------------------------------------------------------------------------------------------
 
@@ -224,6 +233,7 @@ def call(  # noqa: PLR0913 - the models, the policies, and what the glue measure
     started: float,
     total: float,
     draw: Callable[[], float],
+    guarded: bool = False,
 ) -> Programme:
     """Run one call.
 
@@ -235,9 +245,13 @@ def call(  # noqa: PLR0913 - the models, the policies, and what the glue measure
         started: The clock when the call began, s.
         total: Seconds the call may take in all; infinity for no bound.
         draw: Random numbers from 0 up to 1.
+        guarded: There are limits on spend.
     """
     state = _Call(policy, rate_limit, max_retries, started + total, draw)
     model, *others = models
+    if guarded and isinstance(refused := (yield Reserve()), Refused):
+        yield Emit(_finished(state, refused))
+        return
     while True:
         reply = yield from _attempts(state, model)
         if not others or not isinstance(reply, Failed | Refused):
@@ -363,7 +377,8 @@ def _finished(state: _Call, reply: Reply) -> Finished:
     elif isinstance(reply, Failed):
         outcome, failure, told = Outcome.ERROR, reply.failure, True
     elif isinstance(reply, Refused):
-        outcome, failure, told = Outcome.REJECTED, reply.failure, True
+        blocked = reply.failure.error_type == BUDGET_EXCEEDED
+        outcome, failure, told = Outcome.BLOCKED if blocked else Outcome.REJECTED, reply.failure, True
     return Finished(
         outcome=outcome,
         attempts=state.sent,

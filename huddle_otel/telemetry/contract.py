@@ -315,8 +315,24 @@ RETRY_BUDGET: Final = Metric(
     description="What is left of a circuit's retry budget; a retry takes 1, one that may bill twice takes 2.",
     attributes=(CIRCUIT,),
 )
+BUDGET_USED: Final = Metric(
+    name="huddle.client.budget.used.usd",
+    kind=Kind.GAUGE,
+    unit="{USD}",
+    description="Spent and reserved in the current period of a limit on spend.",
+    attributes=("budget", "key"),
+)
+BUDGET_LIMIT: Final = Metric(
+    name="huddle.client.budget.limit.usd",
+    kind=Kind.GAUGE,
+    unit="{USD}",
+    description="The limit on spend.",
+    attributes=("budget", "key"),
+)
 
 METRICS: Final = (
+    BUDGET_USED,
+    BUDGET_LIMIT,
     REJECTIONS,
     BREAKER,
     TRANSITIONS,

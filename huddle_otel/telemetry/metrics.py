@@ -40,7 +40,13 @@ _ZEROED: Final = 50
 """Operations with models whose usual series start at 0: the SDK keeps 2,000 series of a metric, and lumps the rest."""
 _USUAL_ERRORS: Final = ("429", "500", "502", "503", "504", "connect_error", "read_timeout", "first_token_timeout")
 _WASTED: Final = (Outcome.ERROR, Outcome.TRUNCATED, Outcome.CANCELLED, Outcome.ABANDONED)
-_REASONS: Final = ("breaker_open", "bulkhead_full", "rate_limited")
+_REASONS: Final = {
+    "breaker_open": "rejected",
+    "bulkhead_full": "rejected",
+    "rate_limited": "rejected",
+    "budget_exceeded": "blocked",
+}
+"""Why a call is refused without a request -> its outcome."""
 _COMPONENTS: Final = ("spans", "metrics", "reading", "spend", "content", "ledger")
 _LIMIT_HEADERS: Final = (
     ("requests", "x-ratelimit-remaining-requests"),
@@ -50,6 +56,8 @@ _LIMIT_HEADERS: Final = (
 
 _CIRCUITS: Final = {contract.BREAKER: "state", contract.RETRY_BUDGET: "retry_budget"}
 """Metric -> field of a circuit's figures."""
+_BUDGETS: Final = {contract.BUDGET_USED: ("spent", "reserved"), contract.BUDGET_LIMIT: ("limit",)}
+"""Metric -> fields of an account's figures that make it up."""
 _STATES: Final[dict[Any, Any]] = {
     "closed": 0,
     "half_open": 1,
@@ -69,6 +77,9 @@ class Metrics:
         """Create every instrument of the contract."""
         meter = provider.get_meter(contract.SCOPE, version)
         self.tallies = Tallies()
+        self._sources = {**dict.fromkeys(_CIRCUITS, self._of_circuits), **dict.fromkeys(_BUDGETS, self._of_budgets)}
+        self.budgets: Callable[[], list[dict[str, Any]]] = list
+        """Where the figures of limits on spend come from."""
         self.circuits: Callable[[], list[dict[str, Any]]] = list
         """Where the figures of circuits come from."""
         self._models: set[str] = set()
@@ -84,7 +95,7 @@ class Metrics:
                     explicit_bucket_boundaries_advisory=metric.buckets,
                 )
             else:
-                observe(meter, metric, self._of_circuits if metric in _CIRCUITS else self.tallies.read)
+                observe(meter, metric, self._sources.get(metric, self.tallies.read))
 
     @classmethod
     def on(cls, provider: MeterProvider, version: str) -> Metrics:
@@ -109,6 +120,13 @@ class Metrics:
         field = _CIRCUITS[metric]
         values: dict[str, Any] = {each["circuit"]: each[field] for each in self.circuits() if each[field] is not None}
         return {((contract.CIRCUIT, name),): float(_STATES.get(value, value)) for name, value in values.items()}
+
+    def _of_budgets(self, metric: Metric) -> dict[Key, float]:
+        values: dict[Key, float] = {}
+        for each in self.budgets()[:MAX_MODELS]:
+            whose = (("key", sound(each["key"])),) if each["key"] else ()
+            values[(("budget", each["budget"]), *whose)] = usd(sum(each[name] for name in _BUDGETS[metric]))
+        return values
 
     def circuit_changed(self, event: CircuitChanged) -> None:
         """Count a circuit's change of state."""
@@ -200,8 +218,8 @@ def _zeros(operation: str, model: str) -> Iterator[tuple[Metric, Key, float]]:
     yield contract.CALLS, (*ended, (contract.OUTCOME, "ok")), 0
     for error_type in _USUAL_ERRORS:
         yield contract.CALLS, (*ended, (contract.OUTCOME, "error"), (contract.ERROR_TYPE, error_type)), 0
-    for reason in _REASONS:
-        yield contract.CALLS, (*ended, (contract.OUTCOME, "rejected"), (contract.ERROR_TYPE, reason)), 0
+    for reason, outcome in _REASONS.items():
+        yield contract.CALLS, (*ended, (contract.OUTCOME, outcome), (contract.ERROR_TYPE, reason)), 0
         yield contract.REJECTIONS, (by_model, ("reason", reason)), 0
     for kind in _STREAM_FAULTS.values():
         yield contract.STREAM_FAULTS, (by_model, ("kind", kind)), 0
@@ -225,7 +243,7 @@ def _changes(
     yield contract.IN_FLIGHT, (by_model,), -1
     if event.last_result:
         yield contract.ATTEMPTS_MADE, (by_model, ("result", event.last_result), ("class", "")), 1
-    if event.outcome is Outcome.REJECTED:
+    if event.outcome in {Outcome.REJECTED, Outcome.BLOCKED}:
         yield contract.REJECTIONS, (by_model, ("reason", error_type)), 1
     if event.double_billing:
         yield contract.DOUBLE_BILLINGS, (by_model,), 1

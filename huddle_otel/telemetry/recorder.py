@@ -101,9 +101,9 @@ class Recorder:
         if call is not None and call.span.is_recording():
             self.guard("spans", spans.circuit_changed, call.span, event)
 
-    def watch(self, circuits: Callable[[], list[dict[str, Any]]]) -> None:
-        """Report the figures of circuits from now on."""
-        self._metrics.circuits = circuits
+    def watch(self, circuits: Callable[[], list[dict[str, Any]]], budgets: Callable[[], list[dict[str, Any]]]) -> None:
+        """Report the figures of circuits, and of limits on spend, from now on."""
+        self._metrics.circuits, self._metrics.budgets = circuits, budgets
 
     def finish(self, call: Recording, event: Finished, answer: Answer, *, duration: float) -> None:
         """Record the end of a call, with its span still current for exemplars."""

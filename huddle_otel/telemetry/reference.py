@@ -140,6 +140,6 @@ ERROR_TYPES: Final = {
     ),
     "`malformed_response`": "a body, or a chunk, that is not JSON, or cannot be decompressed",
     "`too_many_redirects`": "the host sends the request round in circles",
-    "`breaker_open`, `bulkhead_full`, `rate_limited`": "refused by a policy, nothing was sent",
+    "`breaker_open`, `bulkhead_full`, `rate_limited`, `budget_exceeded`": "refused by a policy, nothing was sent",
     "the name of a class": "raised on the app's side: a hook, a validator",
 }

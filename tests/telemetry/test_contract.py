@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from huddle_otel import tags
+from huddle_otel import SpendGuard, tags
 from huddle_otel.gateway import Gateway, Rule, faults
 from huddle_otel.telemetry import contract
 from tests.client.support import SAY, Instrument, Recorded
@@ -37,6 +37,8 @@ OWN: list[tuple[str, str, str]] = [
     ("huddle.client.cost.waste.usd", "counter", "{USD}"),
     ("huddle.client.cost.difference.usd", "updowncounter", "{USD}"),
     ("huddle.client.wait", "counter", "s"),
+    ("huddle.client.budget.used.usd", "gauge", "{USD}"),
+    ("huddle.client.budget.limit.usd", "gauge", "{USD}"),
     ("huddle.client.tokens", "counter", "{token}"),
     ("huddle.client.attempts", "counter", "{attempt}"),
     ("huddle.client.in_flight", "updowncounter", "{call}"),
@@ -79,7 +81,7 @@ def test_units_survive_a_scrape() -> None:
 @pytest.fixture
 def _everything(gateway: Gateway, instrument: Instrument, make: Callable[..., Any]) -> None:
     """Calls that touch every metric there is at this point."""
-    instrument(tag_metrics=["team"])
+    instrument(tag_metrics=["team"], spend_guard=SpendGuard(limit=1))
     client = make(openai.OpenAI)
     gateway.script([Rule(faults.status(500), calls={0}), Rule(faults.error_frame(2), model="broken")])
     with tags(team="search", secret="not-on-metrics"):

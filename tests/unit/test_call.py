@@ -21,7 +21,9 @@ from huddle_otel.policy.call import (
     Paid,
     Programme,
     Record,
+    Refused,
     Reply,
+    Reserve,
     Send,
     Sleep,
     Withdraw,
@@ -75,6 +77,21 @@ def _finished(effects: list[Any]) -> Finished:
     assert len(events) == 1
     assert effects[-1].event is events[0], "nothing happens after the end"
     return cast("Finished", events[0])
+
+
+def test_a_spend_limit_is_asked_first_and_ends_the_call() -> None:
+    failure = Failure(fault=Fault.REJECTED, error_type="budget_exceeded")
+    effects = _play(_call(guarded=True), Refused(failure))
+    assert _kinds(effects) == ["Reserve", "Finished"]
+    finished = _finished(effects)
+    assert (finished.outcome, finished.failure, finished.attempts) == (Outcome.BLOCKED, failure, 0)
+
+
+def test_a_spend_limit_that_is_not_reached_is_asked_once() -> None:
+    effects = _play(_call(guarded=True), None, Failed(REFUSED, 100.0), Woken(101.0), Answered())
+    assert _kinds(effects) == ["Reserve", "Send", "AttemptFailed", "Sleep", "Send", "Finished"]
+    assert isinstance(effects[0], Reserve)
+    assert _finished(effects).outcome is Outcome.OK
 
 
 def test_nothing_has_happened_before_it_is_asked() -> None:
