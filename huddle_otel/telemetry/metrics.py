@@ -158,9 +158,16 @@ class Metrics:
         self.tallies.add_all(changes)
 
     def finished(
-        self, request: Request, event: Finished, answer: Answer, *, duration: float | None, tag_names: tuple[str, ...]
+        self,
+        request: Request,
+        event: Finished,
+        answer: Answer,
+        *,
+        duration: float,
+        tag_names: tuple[str, ...],
+        elsewhere: frozenset[str] = frozenset(),
     ) -> None:
-        """Count a call out, with everything it used; without a duration another instrumentation records the rest."""
+        """Count a call out, with everything it used, but for the histograms that are recorded elsewhere."""
         model = self.model(request.model)
         error_type = event.failure.error_type if event.failure is not None else ""
         self.tallies.add_all(_changes(request, event, answer, model, error_type, tag_names))
@@ -171,16 +178,24 @@ class Metrics:
         ]
         if limits:
             self.tallies.put_all(limits)
-        if duration is not None:
-            self._record(request, answer, model, error_type, duration)
+        self._record(request, answer, model, error_type, duration, elsewhere)
 
-    def _record(self, request: Request, answer: Answer, model: str, error_type: str, duration: float) -> None:
+    def _record(
+        self,
+        request: Request,
+        answer: Answer,
+        model: str,
+        error_type: str,
+        duration: float,
+        elsewhere: frozenset[str],
+    ) -> None:
         response_model = self.model(answer.model) if answer.model else ""
         series = (request.operation, request.provider, model, response_model, request.host, request.port)
         record = self._histograms
-        record[contract.DURATION.name].record(duration, _series(*series, contract.ERROR_TYPE, error_type))
+        if contract.DURATION.name not in elsewhere:
+            record[contract.DURATION.name].record(duration, _series(*series, contract.ERROR_TYPE, error_type))
         usage = answer.usage
-        if usage is not None:
+        if usage is not None and contract.TOKEN_USAGE.name not in elsewhere:
             tokens = record[contract.TOKEN_USAGE.name]
             if usage.input_tokens is not None:
                 tokens.record(usage.input_tokens, _series(*series, contract.TOKEN_TYPE, "input"))
@@ -188,7 +203,8 @@ class Metrics:
                 tokens.record(usage.output_tokens, _series(*series, contract.TOKEN_TYPE, "output"))
         if answer.first_chunk is not None:
             attributes = _series(*series, "", "")
-            record[contract.FIRST_CHUNK.name].record(answer.first_chunk, attributes)
+            if contract.FIRST_CHUNK.name not in elsewhere:
+                record[contract.FIRST_CHUNK.name].record(answer.first_chunk, attributes)
             record[contract.ATTEMPT_CHUNK.name].record(answer.first_chunk - answer.sent_after, attributes)
         if answer.per_chunk is not None:
             record[contract.PER_CHUNK.name].record(answer.per_chunk, _series(*series, "", ""))

@@ -116,7 +116,8 @@ class Recorder:
                 call.request,
                 event,
                 answer,
-                duration=None if within is not None and within.records_metrics else duration,
+                duration=duration,
+                elsewhere=within.records if within is not None else frozenset(),
                 tag_names=self._tag_names,
             )
             if call.asked is not None:

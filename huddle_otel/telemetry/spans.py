@@ -155,8 +155,7 @@ def finish(span: Span, event: Finished, answer: Answer, within: Outer | None) ->
         _add_response(answered, answer)
         _add_usage(answered, answer)
         attributes, answered = _sound(attributes), _sound(answered)
-        if within is None or not add_missing(within.span, answered):
-            attributes.update(answered)
+        attributes.update(answered if within is None else add_missing(within.span, answered))
         span.set_attributes(attributes)
         if event.outcome in _FAILED:
             failure = event.failure

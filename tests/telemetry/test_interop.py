@@ -49,8 +49,8 @@ def _ask(flavour: str, *, stream: bool) -> None:
 
 
 @contextmanager
-def _outer(recorded: Recorded, attributes: dict[str, Any]) -> Iterator[Any]:
-    with recorded.tracer_provider.get_tracer("other").start_as_current_span("outer", attributes=attributes) as span:
+def _outer(recorded: Recorded, attributes: dict[str, Any], scope: str = "other") -> Iterator[Any]:
+    with recorded.tracer_provider.get_tracer(scope).start_as_current_span("outer", attributes=attributes) as span:
         yield span
 
 
@@ -99,6 +99,16 @@ def test_an_outer_span_that_ended_before_us_takes_nothing(instrument: Instrument
     assert contract.COST not in (_outer_of(recorded).attributes or {})
 
 
+def test_what_an_outer_span_said_before_it_ended_is_not_said_again(instrument: Instrument, recorded: Recorded) -> None:
+    instrument()
+    with openai.OpenAI() as client:
+        with _outer(recorded, {**MODEL, "gen_ai.usage.output_tokens": 8}):
+            stream: Any = client.chat.completions.create(**SAY, stream=True)
+        list(stream)
+    assert recorded.attributes[contract.COST] == COST
+    assert "gen_ai.usage.output_tokens" not in recorded.attributes
+
+
 @pytest.mark.parametrize("name", NOT_CALLS)
 def test_a_span_that_only_contains_calls_changes_nothing(instrument: Instrument, recorded: Recorded, name: str) -> None:
     instrument()
@@ -109,9 +119,12 @@ def test_a_span_that_only_contains_calls_changes_nothing(instrument: Instrument,
     assert dict(_outer_of(recorded).attributes or {}) == NOT_CALLS[name]
 
 
-def test_under_util_genai_the_conventional_metrics_are_its_own(instrument: Instrument, recorded: Recorded) -> None:
+@pytest.mark.parametrize("kind", ["inference", "embedding", "fetch_response"])
+def test_under_util_genai_the_conventional_metrics_are_its_own(
+    instrument: Instrument, recorded: Recorded, kind: str
+) -> None:
     instrument()
-    token = context.attach(context.set_value(KEY, object()))
+    token = context.attach(context.set_value(KEY.replace("inference", kind), object()))
     try:
         with _outer(recorded, MODEL):
             _ask("sync", stream=True)
@@ -121,6 +134,20 @@ def test_under_util_genai_the_conventional_metrics_are_its_own(instrument: Instr
     assert not recorded.points("gen_ai.client.token.usage")
     assert recorded.total("huddle.client.calls", huddle__outcome="ok") == 1
     assert recorded.total("huddle.client.tokens", type="output") == 8
+
+
+@pytest.mark.parametrize("theirs", ["true", "false"])
+def test_what_openllmetry_records_is_recorded_once(
+    instrument: Instrument, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, theirs: str
+) -> None:
+    monkeypatch.setenv("TRACELOOP_METRICS_ENABLED", theirs)
+    instrument()
+    with _outer(recorded, OUTERS["OpenLLMetry"], "opentelemetry.instrumentation.openai.v1"):
+        _ask("sync", stream=True)
+    ours = theirs == "false"
+    assert bool(recorded.points("gen_ai.client.operation.duration")) is ours
+    assert bool(recorded.points("gen_ai.client.token.usage")) is ours
+    assert recorded.points("gen_ai.client.operation.time_to_first_chunk")
 
 
 def test_util_genai_is_told_of_us_when_it_is_in_use(

@@ -132,7 +132,7 @@ def test_what_a_call_without_a_whole_answer_cost_is_waste(metrics: Metrics, outc
     spent = Answer(spend=Spend(total=1_500_000_000, source="catalogue", estimate=1_500_000_000))
     metrics.started(_request("m"))
     for each in (Outcome(outcome), Outcome.OK):
-        metrics.finished(_request("m"), replace(DONE, outcome=each), spent, duration=None, tag_names=())
+        metrics.finished(_request("m"), replace(DONE, outcome=each), spent, duration=0.1, tag_names=())
     waste = metrics.tallies.read(contract.COST_WASTE)
     assert {key: value for key, value in waste.items() if value} == {(("model", "m"), (contract.OUTCOME, outcome)): 1.5}
     assert sum(metrics.tallies.read(contract.COST_USD).values()) == 3
@@ -146,7 +146,7 @@ def test_the_difference_between_what_is_reported_and_the_table(metrics: Metrics)
         Spend(total=1_000_000_000, source="catalogue", estimate=1_000_000_000),
     )
     for spend in spends:
-        metrics.finished(_request("m"), DONE, Answer(spend=spend), duration=None, tag_names=())
+        metrics.finished(_request("m"), DONE, Answer(spend=spend), duration=0.1, tag_names=())
     assert metrics.tallies.read(contract.COST_DIFFERENCE) == {(("model", "m"),): -0.25}
 
 
