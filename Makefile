@@ -23,7 +23,7 @@ PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
 EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli exporters stress))
 OTHERS := official openllmetry openinference logfire langfuse
-SUITES := openai-1 openai-2 openai-3 backend litellm-1 litellm-2 litellm-3 wheel
+SUITES := openai-1 openai-2 openai-3 backend frameworks-2 frameworks-3 litellm-1 litellm-2 litellm-3 wheel
 
 unexport PYTHONPATH
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -56,7 +56,7 @@ demo: $(LANE3)/.ready ## Run the demo against the embedded gateway
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: $(addprefix test-,$(SUITES)) ## Run every test: three openai lanes, a real LiteLLM proxy, the built wheel
+test: $(addprefix test-,$(SUITES)) ## Run every test: three openai lanes, frameworks, a real LiteLLM proxy, the wheel
 	@for suite in $(SUITES); do
 	    echo "-- $$suite"
 	    grep -E '^=+ .* in [0-9.]+s.* =+$$' $(REPORTS)/$$suite.log | tail -n 1
@@ -99,6 +99,14 @@ test-litellm: $(addprefix test-litellm-,1 2 3) ## Run the tests against a real L
 test-litellm-1 test-litellm-2 test-litellm-3: test-litellm-%: .venv/openai-%/.ready .venv/litellm/.requirements
 	@export HUDDLE_TEST_LITELLM=$(LITELLM_BIN)
 	$(call pytest,litellm-$*,$*,.venv/openai-$*/bin/python -m pytest -m litellm tests/litellm)
+
+.PHONY: test-frameworks test-frameworks-2 test-frameworks-3
+test-frameworks: test-frameworks-3 test-frameworks-2 ## Run the tests under frameworks and other instrumentations
+
+# Frameworks leave sockets open, and what the collector says of that is not ours to fix.
+test-frameworks-2 test-frameworks-3: test-frameworks-%: .venv/frameworks-%/.ready
+	@export HUDDLE_TEST_FRAMEWORKS=$*
+	$(call pytest,frameworks-$*,$*,.venv/frameworks-$*/bin/python -m pytest -W ignore tests/frameworks)
 
 .PHONY: test-wheel
 test-wheel: build .venv/wheel/.requirements ## Run the tests against the built wheel, away from the source tree
@@ -165,6 +173,10 @@ clean: ## Remove everything that make or the tools made
 	@$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 	touch $@
 
+.venv/frameworks-%/.ready: .venv/frameworks-%/.requirements $(METADATA)
+	@$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	touch $@
+
 # Lane 3 with another instrumentation beside it.
 .venv/beside-%/.ready: requirements/openai-3.txt requirements/beside-%.txt $(METADATA)
 	@$(call venv,$(@D),$<)
@@ -193,6 +205,6 @@ lock: .venv/bootstrap/.requirements ## Pin the dependencies again (LOCK_ARGS=--u
 	@for lane in 1 2 3; do
 	    $(UV_COMPILE) pyproject.toml --all-extras requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
 	done
-	for name in $(OTHERS:%=beside-%) lint mutate build litellm bootstrap; do
+	for name in $(OTHERS:%=beside-%) frameworks-2 frameworks-3 lint mutate build litellm bootstrap; do
 	    $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt
 	done
