@@ -18,6 +18,7 @@ def record_all(provider: MeterProvider) -> None:
     """Record once on each metric: 0.3 on histograms, inside a sampled span, and 1 elsewhere."""
     made = Metrics.on(provider, "1.2.3")
     made.circuits = lambda: [{"circuit": "host/gpt/chat", "state": "open", "retry_budget": 1.0}]
+    made.budgets = lambda: [{"budget": "day/team", "key": "search", "spent": 1, "reserved": 0, "limit": 2}]
     span = NonRecordingSpan(SpanContext(TRACE_ID, SPAN_ID, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)))
     token = context.attach(trace.set_span_in_context(span))
     for metric in contract.METRICS:
