@@ -64,16 +64,16 @@ test: $(addprefix test-,$(SUITES)) ## Run every test: three openai lanes, framew
 
 .PHONY: test-quick
 test-quick: $(LANE3)/.ready ## Run the tests on the newest openai only (ARGS='-k breaker')
-	@HUDDLE_TEST_LANE=3 $(BIN3)/python -m pytest -m 'not litellm and not backend' $(ARGS)
+	@HUDDLE_TEST_LANE=3 $(BIN3)/python -m pytest -m 'not litellm and not backend and not phoenix' $(ARGS)
 
 .PHONY: test-openai-1 test-openai-2
 test-openai-1 test-openai-2: test-openai-%: .venv/openai-%/.ready
-	@$(call pytest,openai-$*,$*,.venv/openai-$*/bin/python -m pytest -m 'not litellm and not backend' $(EVERY_LANE))
+	@$(call pytest,openai-$*,$*,.venv/openai-$*/bin/python -m pytest -m 'not litellm and not backend and not phoenix' $(EVERY_LANE))
 
 .PHONY: test-openai-3
 test-openai-3: $(LANE3)/.ready
 	@$(BIN3)/coverage erase
-	$(call pytest,openai-3,3,$(BIN3)/coverage run -m pytest -m 'not litellm and not backend')
+	$(call pytest,openai-3,3,$(BIN3)/coverage run -m pytest -m 'not litellm and not backend and not phoenix')
 	$(BIN3)/coverage combine --quiet
 	$(BIN3)/coverage report
 
@@ -91,6 +91,11 @@ test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debi
 	fi
 	export CI=1  # from here on what is missing is a failure
 	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters)
+
+.PHONY: test-phoenix
+test-phoenix: $(LANE3)/.ready .venv/phoenix/.requirements ## Run the tests against a real trace UI, Arize Phoenix
+	@export HUDDLE_TEST_PHOENIX=$(CURDIR)/.venv/phoenix/bin/phoenix
+	$(call pytest,phoenix,3,$(BIN3)/python -m pytest -m phoenix tests/exporters)
 
 .PHONY: test-litellm
 test-litellm: $(addprefix test-litellm-,1 2 3) ## Run the tests against a real LiteLLM proxy
@@ -115,7 +120,7 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 	trap 'rm -rf "$$away"' EXIT
 	cp -R pyproject.toml tests $(wildcard README.md docs tools) "$$away"
 	cd "$$away"
-	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m 'not litellm and not backend and not browser')
+	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m 'not litellm and not backend and not phoenix and not browser')
 
 .PHONY: bench
 bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
@@ -205,6 +210,6 @@ lock: .venv/bootstrap/.requirements ## Pin the dependencies again (LOCK_ARGS=--u
 	@for lane in 1 2 3; do
 	    $(UV_COMPILE) pyproject.toml --all-extras requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
 	done
-	for name in $(OTHERS:%=beside-%) frameworks-2 frameworks-3 lint mutate build litellm bootstrap; do
+	for name in $(OTHERS:%=beside-%) frameworks-2 frameworks-3 lint mutate build litellm phoenix bootstrap; do
 	    $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt
 	done
