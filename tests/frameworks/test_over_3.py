@@ -16,8 +16,9 @@ from pydantic_ai import Agent as PydanticAgent
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from huddle_otel.gateway import Gateway
-from tests.client.support import FAST, KEY, Instrument, Recorded
+from huddle_otel import StallTimeout, TimeoutPolicy
+from huddle_otel.gateway import Gateway, Rule, faults
+from tests.client.support import FAST, KEY, SAY, Instrument, Recorded, text_of
 from tests.frameworks.over import Ask, Expected, check
 
 MODEL: Final = "gpt-4.1"
@@ -95,6 +96,17 @@ def _llama_embedding(gateway: Gateway) -> str:
     return str(len(embedding.get_text_embedding("hi there")))
 
 
+async def _aiohttp(_: Gateway) -> str:
+    async with openai.AsyncOpenAI(http_client=openai.DefaultAioHttpClient()) as client:
+        answer = await client.chat.completions.create(**SAY)
+        return str(answer.choices[0].message.content)
+
+
+async def _aiohttp_stream(_: Gateway) -> str:
+    async with openai.AsyncOpenAI(http_client=openai.DefaultAioHttpClient()) as client:
+        return text_of([chunk async for chunk in await client.chat.completions.create(**SAY, stream=True)])
+
+
 CALLS: Final[dict[str, tuple[Ask, Expected]]] = {
     "langchain": (_langchain, Expected()),
     "langchain, streamed": (_langchain_stream, Expected()),
@@ -106,6 +118,8 @@ CALLS: Final[dict[str, tuple[Ask, Expected]]] = {
     "openai-agents, streamed": (_agents_stream, Expected()),
     "pydantic-ai": (_pydantic, Expected()),
     "pydantic-ai, streamed": (_pydantic_stream, Expected()),
+    "aiohttp below the client": (_aiohttp, Expected()),
+    "aiohttp below the client, streamed": (_aiohttp_stream, Expected()),
     "llama-index, embeddings": (_llama_embedding, EMBEDDED),
 }
 
@@ -116,3 +130,14 @@ def test_over(name: str, gateway: Gateway, instrument: Instrument, recorded: Rec
     ask, expected = CALLS[name]
     instrument(retry=FAST)
     check(ask, expected, gateway, recorded)
+
+
+async def test_a_stall_over_aiohttp_ends_in_time(gateway: Gateway, instrument: Instrument, recorded: Recorded) -> None:
+    instrument(timeout=TimeoutPolicy(connect=1, first_token=2, stall=0.3, total=10), retry=None)
+    gateway.script([Rule(faults.stall(2))])
+    async with openai.AsyncOpenAI(http_client=openai.DefaultAioHttpClient()) as client:
+        stream = await client.chat.completions.create(**SAY, stream=True)
+        with pytest.raises(StallTimeout):
+            async for _chunk in stream:
+                pass
+    assert recorded.attributes["error.type"] == "stall_timeout"
