@@ -87,9 +87,10 @@ def _told(over: Over) -> str:
     """Say which limit, whose, and how far it is used."""
     guard = over.guard
     whose = f" of {guard.by} {sound(over.key)!r}" if guard.by else ""
+    period = f" per {guard.per}" if guard.per != "total" else ""
     verb = "blocks" if guard.action == "block" else "does not block"
     return (
-        f"the spend limit of {format_usd(over.limit)} per {guard.per}{whose} {verb} a call: "
+        f"the spend limit of {format_usd(over.limit)}{period}{whose} {verb} a call: "
         f"{format_usd(over.spent)} are spent or reserved"
     )
 
