@@ -1,0 +1,72 @@
+"""What a ledger is told of a call: every ended one, sampled or not, and nothing of what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import openai
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+import huddle_otel
+from huddle_otel.events import CallRecord
+from huddle_otel.gateway import Gateway, Rule, faults
+from huddle_otel_exporters import names
+from huddle_otel_exporters.part import Part
+from tests.client.support import KEY, SAY, Instrument, Recorded
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[CallRecord]:
+    """What an exporter by the name `kept` was told."""
+    records: list[CallRecord] = []
+    monkeypatch.setitem(names.BUILDERS, "kept", lambda _: Part(ledger=records.append))
+    monkeypatch.setattr(names, "_current", None)
+    return records
+
+
+def test_every_call_is_told_sampled_or_not(
+    gateway: Gateway, instrument: Instrument, kept: list[CallRecord], make: Callable[..., Any]
+) -> None:
+    unsampled = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    instrument(exporters="kept", tracer_provider=unsampled)
+    client = make(openai.OpenAI)
+    with huddle_otel.tags(team="search"):
+        client.chat.completions.create(**SAY)
+        list(client.chat.completions.create(**SAY, stream=True))
+    gateway.script([Rule(faults.status(400))])
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(**SAY)
+    plain, stream, failed = kept
+    assert [record.outcome for record in kept] == ["ok", "ok", "error"]
+    assert [record.cost for record in kept] == [68_000, 68_000, None]
+    assert (plain.operation, plain.model, plain.response_model, plain.attempts) == ("chat", "gpt-4.1", "gpt-4.1", 1)
+    assert (plain.input_tokens, plain.output_tokens, plain.cost_source) == (2, 8, "gateway")
+    assert plain.tags == {"team": "search"}
+    assert plain.request_id
+    assert plain.first_chunk is None
+    assert stream.stream
+    assert stream.first_chunk is not None
+    assert 0 < stream.first_chunk <= stream.duration
+    assert plain.started <= stream.started <= failed.started
+    assert (failed.error_type, failed.status, failed.answered) == ("400", 400, False)
+    told = repr(kept)
+    assert KEY not in told
+    assert "hi there" not in told
+    assert "steady answer" not in told
+
+
+def test_a_ledger_that_fails_is_counted_and_the_call_goes_on(
+    instrument: Instrument, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, make: Callable[..., Any]
+) -> None:
+    def full(_record: CallRecord) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(names.BUILDERS, "full", lambda _: Part(ledger=full))
+    monkeypatch.setattr(names, "_current", None)
+    instrument(exporters="full")
+    assert make(openai.OpenAI).chat.completions.create(**SAY).choices
+    assert recorded.total("huddle.telemetry.errors", component="ledger") == 1
+    assert recorded.attributes["huddle.outcome"] == "ok"
