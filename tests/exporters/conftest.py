@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -66,14 +68,15 @@ def app(gateway: Gateway) -> Iterator[App]:
             text=True,
             cwd=ROOT,
             env={**os.environ, **{name: str(value) for name, value in variables.items()}},
+            start_new_session=True,  # a forked child that hangs must end too: it holds the pipes that are read below
         )
         started.append(process)
         return process
 
     yield begin
     for process in started:
-        if process.poll() is None:
-            process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 
