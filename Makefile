@@ -125,6 +125,7 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 .PHONY: bench
 bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
 	@$(BIN3)/python -m tests.bench $(ARGS)
+	$(BIN3)/python -m tests.bench.ledger
 
 .PHONY: bench-others
 bench-others: $(LANE3)/.ready $(OTHERS:%=.venv/beside-%/.ready) ## Measure ours beside other instrumentations

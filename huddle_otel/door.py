@@ -84,8 +84,9 @@ def instrument(  # noqa: PLR0913 - one door, all settings by name
         tag_metrics: Names of tags that also become metric attributes.
         http_spans: Whether each HTTP request has a span of its own below the call's, and carries `traceparent`. Where
             the app has httpx instrumented itself, its spans are taken.
-        exporters: Where telemetry goes: `otlp`, `otlp-grpc`, `prometheus`, `console`, or only `none`. Providers the app
-            has set stay in place. Default: those providers, or OTLP where `OTEL_EXPORTER_OTLP_*` names an endpoint.
+        exporters: Where telemetry goes: `otlp`, `otlp-grpc`, `prometheus`, `console`, `ledger`, or only `none`.
+            Providers the app has set stay in place. Default: those, or OTLP where `OTEL_EXPORTER_OTLP_*` names an
+            endpoint.
         sigterm: Deliver what is recorded when a SIGTERM ends the process, which by itself loses it; a handler that the
             app has set is called after that.
         content: What of prompts and answers is recorded, and where; None is nothing, which is the default.

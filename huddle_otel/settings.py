@@ -413,8 +413,8 @@ class Settings:
     tag_metrics: tuple[str, ...] = ()
     """Tags that also become metric attributes. Each multiplies the number of series."""
     exporters: tuple[str, ...] = ()
-    """Where telemetry goes: `otlp`, `otlp-grpc`, `prometheus`, `console`, or only `none`. Empty: to the app's own
-    providers, or by OTLP where the environment names an endpoint."""
+    """Where telemetry goes: `otlp`, `otlp-grpc`, `prometheus`, `console`, `ledger`, or only `none`. Empty: to the app's
+    own providers, or by OTLP where the environment names an endpoint."""
     sigterm: bool = False
     """Deliver what is recorded when a SIGTERM ends the process, which by itself loses it."""
     content: ContentPolicy | None = None

@@ -17,12 +17,16 @@ QUIET: Final = 600.0
 """Seconds between two warnings about a back end that keeps coming and going."""
 
 
+class DeliveryError(Exception):
+    """An exporter's own word on why a batch was not taken, fit to be shown."""
+
+
 class Trouble:
     """Says that a back end does not take what it is sent, and that it does again. One for all signals of a back end."""
 
-    def __init__(self, name: str, where: str) -> None:
-        """Take the exporter's name and the address to show: no path, no credentials."""
-        self._name, self._where = name, where
+    def __init__(self, name: str, where: str, *, meanwhile: str = "batches are lost") -> None:
+        """Take the exporter's name, the place to show (no credentials), and what happens while it takes nothing."""
+        self._name, self._where, self._meanwhile = name, where, meanwhile
         self._lock = threading.Lock()
         self._down = False
         self._told_at = -QUIET
@@ -37,11 +41,12 @@ class Trouble:
                 return
             self._told_at = now
         _LOG.warning(
-            "huddle_otel: %s at %s does not take telemetry (%s). Calls go on; until it does, batches are lost, "
+            "huddle_otel: %s at %s does not take telemetry (%s). Calls go on; until it does, %s, "
             "and this is not said again",
             self._name,
             self._where,
             reason,
+            self._meanwhile,
         )
 
     def delivered(self) -> None:
@@ -51,7 +56,7 @@ class Trouble:
             self._down, self._lost = False, 0
         if was_down:
             _LOG.info(
-                "huddle_otel: %s at %s takes telemetry again; %d batches were lost", self._name, self._where, lost
+                "huddle_otel: %s at %s takes telemetry again; %d batches were refused", self._name, self._where, lost
             )
 
     def in_child(self) -> None:
@@ -83,7 +88,7 @@ class Sink:
                 taken = bool(self.exporter.export(batch).name == "SUCCESS")
             except Exception as error:  # noqa: BLE001 - an exporter that raises has not delivered
                 taken = False
-                heard.append(type(error).__name__)
+                heard.append(str(error) if isinstance(error, DeliveryError) else type(error).__name__)
         if taken:
             self._trouble.delivered()
         else:

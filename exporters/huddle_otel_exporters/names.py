@@ -51,8 +51,15 @@ def _console(name: str) -> Part:
     return console.build(name)
 
 
+def _ledger(_name: str) -> Part:
+    from huddle_otel_exporters.ledger import writer  # noqa: PLC0415 - see the package
+
+    return writer.part()
+
+
 BUILDERS: Final[dict[str, Callable[[str], Part]]] = {
     "console": _console,
+    "ledger": _ledger,
     "otlp": _otlp,
     "otlp-grpc": _otlp_grpc,
     "prometheus": _prometheus,
@@ -76,8 +83,8 @@ def set_up(names: Sequence[str] = (), *, resource_attributes: Mapping[str, Attri
     the old one is shut down.
 
     Args:
-        names: `otlp`, `otlp-grpc`, `prometheus`, `console`; or only `none`. Empty: OTLP, if the app has set no
-            provider and the environment names an endpoint.
+        names: `otlp`, `otlp-grpc`, `prometheus`, `console`, `ledger`; or only `none`. Empty: OTLP, if the app has set
+            no provider and the environment names an endpoint.
         resource_attributes: What the telemetry is from. Wins over `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`,
             and counts for providers made here, when they are made.
 

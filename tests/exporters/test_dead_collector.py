@@ -145,7 +145,7 @@ def test_failures_are_said_once_and_so_is_the_recovery(caplog: pytest.LogCapture
     warning, recovery = caplog.messages
     assert "otlp at host:4318 does not take telemetry (ConnectionError)" in warning
     assert "secret" not in caplog.text
-    assert "takes telemetry again; 50 batches were lost" in recovery
+    assert "takes telemetry again; 50 batches were refused" in recovery
     caplog.clear()
     exporter.fails = True
     sink.send([])

@@ -36,7 +36,7 @@ def test_the_public_names() -> None:
 
 @pytest.mark.parametrize("names", [["otpl"], ["console", "zipkin"], ["none", "console"]])
 def test_an_unknown_name_is_refused(names: list[str]) -> None:
-    with pytest.raises(ConfigurationError, match="console, otlp, otlp-grpc, prometheus; or only none"):
+    with pytest.raises(ConfigurationError, match="console, ledger, otlp, otlp-grpc, prometheus; or only none"):
         set_up(names)
     assert untouched()
 

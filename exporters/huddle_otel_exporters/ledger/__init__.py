@@ -1,0 +1,10 @@
+"""The ledger: one row for every call, in a SQLite file that outlives the process.
+
+`file` can be used without the OpenTelemetry SDK, which the rest of the package imports when it is asked for.
+"""
+
+from __future__ import annotations
+
+from huddle_otel_exporters.ledger.file import CorruptLedgerError, LedgerError, default_path, open_reader
+
+__all__ = ["CorruptLedgerError", "LedgerError", "default_path", "open_reader"]
