@@ -174,12 +174,15 @@ def _add_report(commands: _Commands) -> None:
     )
     report.add_argument("--format", choices=["table", "json", "csv", "md"], default="table")
     report.add_argument("--top", type=int, default=5, metavar="N", help="list the N dearest calls (default: 5)")
+    report.add_argument("--advice", action="store_true", help="say instead what could be cheaper, with figures")
     report.set_defaults(run=_report)
 
 
 def _report(arguments: argparse.Namespace) -> int:
     from huddle_otel.cli import report  # noqa: PLC0415 - see above
 
+    if arguments.advice:
+        return report.advise(arguments.ledger, since=arguments.since, until=arguments.until)
     return report.run(
         arguments.ledger,
         since=arguments.since,

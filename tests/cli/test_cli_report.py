@@ -236,3 +236,31 @@ def test_what_cannot_be_meant_is_refused(command: Command, arguments: list[str])
     done = command("report", *arguments)
     assert done.code == 2
     assert "usage: huddle-otel report" in done.err
+
+
+# --- advice -----------------------------------------------------------------------------------------------------------
+
+
+def test_advice_comes_with_its_figures(command: Command, write: Any, path: Path) -> None:
+    now: dict[str, Any] = {"started": NOW - 60, "cache_read_tokens": 0}
+    write(
+        *[replace(RECORD, **now, model="gpt-4.1", input_tokens=1000, output_tokens=100, cost=2_800_000)] * 10,
+        *[replace(RECORD, **now, model="gpt-4.1", input_tokens=9000, output_tokens=900, cost=25_200_000)] * 10,
+        replace(RECORD, **now, model="deepseek-v3.2", outcome="truncated", cost=9_000_000),
+        *[replace(RECORD, **now, model="mystery", cost=10_000_000, double_billing=True)] * 2,
+    )
+    done = command("report", "--ledger", str(path), "--advice")
+    assert done.code == 0
+    told = " ".join(done.out.split())
+    assert "gpt-4.1: 10 short calls (at most 2,000 tokens in, 200 out) cost $0.028. By list prices" in told
+    assert "gpt-4.1-mini takes 20% of that, about $0.0056." in told
+    assert "gpt-4.1: 0% of 100,000 tokens of input were read from cache, at 5,000 a call; this input is $0.20" in told
+    assert "deepseek-v3.2: $0.009 of $0.009 went to 1 call without a whole answer, 1 of them truncated." in told
+    assert "mystery: 2 of 2 retried calls may be billed twice, about $0.02" in told
+    assert told.count("* ") == 4
+
+
+def test_no_advice_is_made_up(command: Command, write: Any, path: Path) -> None:
+    write(replace(RECORD, started=NOW - 60, model="mystery"))
+    assert "Nothing stands out" in command("report", "--ledger", str(path), "--advice").out
+    assert command("report", "--ledger", str(path) + ".none", "--advice").code == 2

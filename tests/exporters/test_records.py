@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import openai
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import huddle_otel
 from huddle_otel.events import CallRecord
 from huddle_otel.gateway import Gateway, Rule, faults
 from huddle_otel_exporters import names
+from huddle_otel_exporters.ledger.spans import record_of
 from huddle_otel_exporters.part import Part
 from tests.client.support import KEY, SAY, Instrument, Recorded
 
@@ -70,3 +74,31 @@ def test_a_ledger_that_fails_is_counted_and_the_call_goes_on(
     assert make(openai.OpenAI).chat.completions.create(**SAY).choices
     assert recorded.total("huddle.telemetry.errors", component="ledger") == 1
     assert recorded.attributes["huddle.outcome"] == "ok"
+
+
+def test_a_span_tells_the_same_as_far_as_it_goes(
+    gateway: Gateway, instrument: Instrument, kept: list[CallRecord], make: Callable[..., Any]
+) -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    instrument(exporters="kept", tracer_provider=provider, http_spans=False)
+    client = make(openai.OpenAI)
+    gateway.script([Rule(faults.status(503), calls={0})])
+    with huddle_otel.tags(team="search"):
+        client.chat.completions.create(**SAY)
+        list(client.chat.completions.create(**SAY, stream=True))
+    gateway.script([Rule(faults.status(400))])
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(**SAY)
+    read = [record_of(span) for span in spans.get_finished_spans()]
+    assert len(read) == len(kept) == 3
+    for ours, told in zip(kept, read, strict=True):
+        assert told.started == pytest.approx(ours.started, abs=0.1)
+        assert told.duration == pytest.approx(ours.duration, abs=0.1)
+        same: dict[str, Any] = {
+            "started": 0,
+            "duration": 0,
+            "cost_estimate": None,
+        }  # a span carries no estimate beside a report
+        assert replace(told, **same) == replace(ours, **same)

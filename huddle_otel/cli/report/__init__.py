@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from huddle_otel.cli.report import forms, ledger
+from huddle_otel.cli.output import console, plain
+from huddle_otel.cli.report import advice, forms, ledger
 from huddle_otel.cli.report.period import Period
 from huddle_otel_exporters.ledger import LedgerError, default_path
 
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NOT_POSSIBLE = 2
+
+
+def advise(path: str | None, *, since: float, until: float | None) -> int:
+    """Print what could be cheaper; arguments and exit code as of `run`."""
+    try:
+        lines = advice.advise(
+            Path(path) if path else default_path(), Period(since, time.time() if until is None else until)
+        )
+    except LedgerError as error:
+        return _refused(error)
+    screen = console()
+    for line in lines or ["Nothing stands out: no saving here would be a hundredth of the spend."]:
+        screen.print(plain(f"* {forms.one_line(line)}"))
+    return 0
 
 
 def run(path: str | None, *, since: float, until: float | None, by: Sequence[str], form: str, top: int) -> int:
@@ -41,7 +56,11 @@ def run(path: str | None, *, since: float, until: float | None, by: Sequence[str
             now=now,
         )
     except LedgerError as error:
-        print(f"huddle-otel: {error}", file=sys.stderr)
-        return _NOT_POSSIBLE
+        return _refused(error)
     forms.FORMS[form](report)
     return 0
+
+
+def _refused(error: LedgerError) -> int:
+    print(f"huddle-otel: {error}", file=sys.stderr)
+    return _NOT_POSSIBLE

@@ -104,16 +104,16 @@ def _lines(report: Report) -> list[str]:
     lines = [f"Spend: {format_usd(total.cost)}{_change(total.cost, before.cost)}; calls: {total.calls:,}"]
     lines[0] += f"{_change(total.calls, before.calls)}. In brackets: against the period before."
     if total.unpriced:
-        lines.append(f"Not in it: {_count(total.unpriced, 'call')} that cost something nobody could price.")
+        lines.append(f"Not in it: {count(total.unpriced, 'call')} that cost something nobody could price.")
     if total.wasted_calls:
         unknown = f", {total.wasted_unpriced:,} of them at an unknown price" if total.wasted_unpriced else ""
         lines.append(
-            f"Wasted: {format_usd(total.wasted)} on {_count(total.wasted_calls, 'call')} without a whole answer"
+            f"Wasted: {format_usd(total.wasted)} on {count(total.wasted_calls, 'call')} without a whole answer"
             f"{unknown}."
         )
     if total.double_billing:
         lines.append(
-            f"Possibly billed twice: {_count(total.double_billing, 'call')}; the second bill is not known here."
+            f"Possibly billed twice: {count(total.double_billing, 'call')}; the second bill is not known here."
         )
     if total.difference:
         lines.append(f"Reported by the gateway minus our estimate: {format_usd(total.difference)}.")
@@ -146,11 +146,13 @@ def _fields(value: Call | Forecast) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
+def one_line(text: str) -> str:
+    """Return a text without what would move the cursor, whatever an upstream or an app put into it."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
 def _key(value: object) -> str:
-    """Return a key for people: on one line, whatever an upstream or an app called it."""
-    if value is None:
-        return "-"
-    return "".join(each if each.isprintable() else " " for each in str(value))
+    return "-" if value is None else one_line(str(value))
 
 
 def _cell(value: object) -> object:
@@ -182,7 +184,8 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return `1 call`, `2 calls`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

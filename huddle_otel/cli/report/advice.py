@@ -1,0 +1,158 @@
+"""What could be cheaper, each line with the figures it rests on. Nothing is said below a hundredth of the spend."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from os.path import commonprefix
+from pathlib import Path
+from typing import Final
+
+from huddle_otel.cli.report.forms import count
+from huddle_otel.cli.report.period import Period
+from huddle_otel.spend import Price, PriceTable, catalogue, format_usd
+from huddle_otel_exporters.ledger import open_reader
+from huddle_otel_exporters.ledger.file import explained
+
+SHORT_OUT: Final = 200
+SHORT_IN: Final = 2_000
+"""Tokens of a call that is short enough to try on a smaller model, at most."""
+LONG_IN: Final = 1_024
+"""Tokens of input from which upstreams cache prompts; the mean of a model's calls."""
+CACHED: Final = 0.1
+"""Share of input read from cache below which caching is missed."""
+_WORTH: Final = 0.01
+_MILLION: Final = 10**6
+_QUERY: Final = f"""
+SELECT model,
+    count(*),
+    total(cost),
+    total(input_tokens),
+    total(cache_read_tokens),
+    sum(outcome <> 'ok' AND (answered OR double_billing)),
+    total(CASE WHEN outcome <> 'ok' AND (answered OR double_billing) THEN cost END),
+    sum(outcome = 'truncated'),
+    sum(attempts > 1),
+    sum(double_billing),
+    sum(short),
+    total(CASE WHEN short THEN cost END),
+    total(CASE WHEN short THEN input_tokens END),
+    total(CASE WHEN short THEN output_tokens END)
+FROM (
+    SELECT *,
+        outcome = 'ok' AND cost IS NOT NULL AND input_tokens <= {SHORT_IN} AND output_tokens <= {SHORT_OUT} AS short
+    FROM calls WHERE started >= ? AND started < ?
+)
+GROUP BY model
+ORDER BY total(cost) DESC
+"""  # noqa: S608 - numbers of ours
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What a model's calls come to; money is in nano-dollars."""
+
+    name: str
+    calls: int
+    cost: float
+    input_tokens: float
+    cache_read_tokens: float
+    wasted_calls: int
+    wasted: float
+    truncated: int
+    retried: int
+    doubled: int
+    short_calls: int | None
+    short_cost: float
+    short_input: float
+    short_output: float
+
+
+def advise(path: Path, period: Period) -> list[str]:
+    """Return a line for everything in a period of a ledger that could be cheaper.
+
+    Raises:
+        LedgerError: There is none, or it cannot be read.
+    """
+    try:
+        with closing(open_reader(path)) as connection:
+            models = [_Model(*row) for row in connection.execute(_QUERY, (period.since, period.until))]
+    except sqlite3.Error as error:
+        raise explained(path, error) from error
+    prices = PriceTable.catalogue()
+    worth = sum(model.cost for model in models) * _WORTH
+    return [
+        line
+        for model in models
+        for saving, line in (*_cheaper(model, prices), *_caching(model, prices), *_waste(model))
+        if saving > worth
+    ]
+
+
+def _cheaper(model: _Model, prices: PriceTable) -> Iterator[tuple[float, str]]:
+    price = prices.find(model.name)
+    other = _next_below(model.name, price, prices) if price is not None else None
+    if price is None or other is None or not model.short_calls:
+        return
+    name, cheaper = other
+    listed, then = _at(price, model), _at(cheaper, model)
+    share = then / listed if listed else 1.0  # what is paid may differ from the list: the ratio carries over better
+    line = (
+        f"{model.name}: {model.short_calls:,} short calls (at most {SHORT_IN:,} tokens in, {SHORT_OUT} out) cost "
+        f"{format_usd(round(model.short_cost))}. By list prices {name} takes {share:.0%} of that, about "
+        f"{format_usd(round(model.short_cost * share))}. Where its answers do, change `model`."
+    )
+    yield model.short_cost * (1 - share), line
+
+
+def _at(price: Price, model: _Model) -> float:
+    """Return what the short calls' tokens cost by a price list that knows no cache."""
+    return (model.short_input * price.input + model.short_output * price.output) / _MILLION
+
+
+def _next_below(name: str, price: Price, prices: PriceTable) -> tuple[str, Price] | None:
+    """Return the nearest by name, then the dearest, of the same vendor's models that cost at most half."""
+    vendors = {each.vendor for each in catalogue() if prices.get(each.id) == price}
+    found = [
+        (each.id, other)
+        for each in catalogue()
+        if each.vendor in vendors
+        and (other := prices.get(each.id)) is not None
+        and 0 < 2 * other.input <= price.input
+        and 0 < 2 * other.output <= price.output
+    ]
+    alike = {each: len(commonprefix([name, each])) for each, _ in found}  # noqa: RUF071 - names, not paths
+    return max(found, key=lambda item: (alike[item[0]], item[1].output, item[0]), default=None)
+
+
+def _caching(model: _Model, prices: PriceTable) -> Iterator[tuple[float, str]]:
+    price = prices.find(model.name)
+    share = model.cache_read_tokens / model.input_tokens if model.input_tokens else 1.0
+    if price is None or share >= CACHED or model.input_tokens < LONG_IN * model.calls:
+        return
+    listed = model.input_tokens * price.input / _MILLION
+    line = (
+        f"{model.name}: {share:.0%} of {model.input_tokens:,.0f} tokens of input were read from cache, at "
+        f"{model.input_tokens / model.calls:,.0f} a call; this input is {format_usd(round(listed))} by list prices. "
+        "Upstreams ask less for what repeats at the beginning of a prompt: put what changes last."
+    )
+    yield listed, line
+
+
+def _waste(model: _Model) -> Iterator[tuple[float, str]]:
+    if model.wasted_calls:
+        cut = f", {model.truncated:,} of them truncated" if model.truncated else ""
+        line = (
+            f"{model.name}: {format_usd(round(model.wasted))} of {format_usd(round(model.cost))} went to "
+            f"{count(model.wasted_calls, 'call')} without a whole answer{cut}."
+        )
+        yield model.wasted, line
+    if model.doubled:
+        twice = model.doubled * model.cost / model.calls
+        line = (
+            f"{model.name}: {model.doubled:,} of {count(model.retried, 'retried call')} may be billed twice, about "
+            f"{format_usd(round(twice))} at what its calls cost on average. A longer timeout retries less."
+        )
+        yield twice, line
