@@ -167,10 +167,20 @@ def test_the_table_says_what_was_spent_wasted_and_left_unknown(command: Command,
     assert done.code == 0
     assert "$3.25 (+225%); calls: 4 (+300%)" in done.out
     assert "Wasted: $0.25 on 1 call without a whole answer." in done.out
+    assert "In brackets" in done.out
     assert "Not in it: 1 call that cost something nobody could price." in done.out
     (line,) = [line for line in done.out.splitlines() if line.startswith("mystery")]
     assert "unknown" in line
     assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_waste_that_nobody_can_price_is_not_nothing(command: Command, write: Any, path: Path) -> None:
+    write(replace(RECORD, started=NOW - 60, outcome="abandoned", cost=None))
+    done = command("report", "--ledger", str(path))
+    assert "Wasted: unknown on 1 call without a whole answer, 1 of them at an unknown price." in done.out
+    assert "In brackets" not in done.out
+    (line,) = [line for line in done.out.splitlines() if line.startswith("gpt-4.1")]
+    assert line.split()[1:5] == ["1", "0%", "unknown", "unknown"]
 
 
 def test_a_spreadsheet_runs_nothing(command: Command, write: Any, path: Path) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import SpanKind
 
 import huddle_otel
 from huddle_otel.events import CallRecord
 from huddle_otel.gateway import Gateway, Rule, faults
 from huddle_otel_exporters import names
-from huddle_otel_exporters.ledger.spans import record_of
+from huddle_otel_exporters.ledger import open_reader
+from huddle_otel_exporters.ledger.spans import LedgerSpanExporter, record_of
 from huddle_otel_exporters.part import Part
 from tests.client.support import KEY, SAY, Instrument, Recorded
 
@@ -102,3 +107,36 @@ def test_a_span_tells_the_same_as_far_as_it_goes(
             "cost_estimate": None,
         }  # a span carries no estimate beside a report
         assert replace(told, **same) == replace(ours, **same)
+
+
+def test_the_sdk_finds_the_ledger_as_a_span_exporter(
+    instrument: Instrument, make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `OTEL_TRACES_EXPORTER=huddle_ledger` does, which needs opentelemetry-distro to be heeded."""
+    path = tmp_path / "ledger.db"
+    monkeypatch.setenv("HUDDLE_OTEL_LEDGER", str(path))
+    (entry,) = entry_points(group="opentelemetry_traces_exporter", name="huddle_ledger")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(entry.load()()))
+    instrument(tracer_provider=provider)
+    make(openai.OpenAI).chat.completions.create(**SAY)
+    with provider.get_tracer("the app's").start_as_current_span("not a call", kind=SpanKind.CLIENT):
+        pass
+    assert provider.force_flush()
+    with closing(open_reader(path)) as ledger:
+        rows = ledger.execute("SELECT model, outcome, attempts, input_tokens, cost, cost_source FROM calls").fetchall()
+    assert rows == [("gpt-4.1", "ok", 1, 2, 68_000, "gateway")]
+    provider.shutdown()
+
+
+def test_a_span_exporter_says_when_the_ledger_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUDDLE_OTEL_LEDGER", str(tmp_path))  # a folder
+    spans = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    provider.get_tracer("huddle_otel").start_span("chat", kind=SpanKind.CLIENT).end()
+    exporter = LedgerSpanExporter()
+    assert exporter.export([]) is SpanExportResult.SUCCESS
+    assert exporter.export(spans.get_finished_spans()) is SpanExportResult.FAILURE
+    assert exporter.force_flush()
+    exporter.shutdown()

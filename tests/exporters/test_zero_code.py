@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from huddle_otel.gateway import Gateway
-from huddle_otel_exporters.ledger import open_reader
 from tests.client.support import KEY
 from tests.exporters.collector import Rotel
 
@@ -46,11 +44,3 @@ def test_an_otlp_endpoint_in_the_environment_is_enough(gateway: Gateway, rotel: 
     rotel.wait_for(lambda: rotel.calls)
     (span,) = rotel.calls
     assert (span.name, span.resource["service.name"]) == ("chat gpt-4.1", "shop")
-
-
-def test_the_ledger_is_a_span_exporter_too(gateway: Gateway, tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    _run(gateway, OTEL_TRACES_EXPORTER="huddle_ledger", OTEL_METRICS_EXPORTER="none", HUDDLE_OTEL_LEDGER=str(path))
-    with closing(open_reader(path)) as ledger:
-        rows = ledger.execute("SELECT model, outcome, attempts, input_tokens, cost, cost_source FROM calls").fetchall()
-    assert rows == [("gpt-4.1", "ok", 1, 2, 68_000, "gateway")]

@@ -101,16 +101,15 @@ FORMS: Final[dict[str, Callable[[Report], None]]] = {
 
 def _lines(report: Report) -> list[str]:
     total, before = report.total, report.previous
-    lines = [f"Spend: {format_usd(total.cost)}{_change(total.cost, before.cost)}; calls: {total.calls:,}"]
-    lines[0] += f"{_change(total.calls, before.calls)}. In brackets: against the period before."
+    spend, calls = _change(total.cost, before.cost), _change(total.calls, before.calls)
+    against = " In brackets: against the period before." if spend or calls else ""
+    lines = [f"Spend: {format_usd(total.cost)}{spend}; calls: {total.calls:,}{calls}.{against}"]
     if total.unpriced:
         lines.append(f"Not in it: {count(total.unpriced, 'call')} that cost something nobody could price.")
     if total.wasted_calls:
         unknown = f", {total.wasted_unpriced:,} of them at an unknown price" if total.wasted_unpriced else ""
-        lines.append(
-            f"Wasted: {format_usd(total.wasted)} on {count(total.wasted_calls, 'call')} without a whole answer"
-            f"{unknown}."
-        )
+        amount = _known(total.wasted, total.wasted_calls - total.wasted_unpriced)
+        lines.append(f"Wasted: {amount} on {count(total.wasted_calls, 'call')} without a whole answer{unknown}.")
     if total.double_billing:
         lines.append(
             f"Possibly billed twice: {count(total.double_billing, 'call')}; the second bill is not known here."
@@ -130,8 +129,8 @@ def _cells(group: Group) -> list[str]:
     return [
         f"{group.calls:,}",
         f"{group.ok / group.calls:.0%}" if group.calls else "-",
-        format_usd(group.cost) if group.cost or not group.unpriced else "unknown",
-        format_usd(group.wasted) if group.wasted_calls else "-",
+        _known(group.cost, group.calls - group.unpriced),
+        _known(group.wasted, group.wasted_calls - group.wasted_unpriced) if group.wasted_calls else "-",
         _short(group.input_tokens + group.output_tokens),
         *(_seconds(group.percentile(share)) for share in (0.5, 0.95, 0.99)),
     ]
@@ -178,6 +177,11 @@ def _short(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f}{unit}"
     return str(count)
+
+
+def _known(amount: int, priced: int) -> str:
+    """Return a sum over this many calls of known price: over none, it is unknown."""
+    return format_usd(amount if priced else None)
 
 
 def _seconds(value: float | None) -> str:
