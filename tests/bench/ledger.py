@@ -1,17 +1,23 @@
-"""What the ledger costs: on the caller for each call, and how many rows a second one writer gets into the file.
+"""What the ledger costs: on the caller for each call, rows a second into the file, and a report over a million of them.
 
-`python -m tests.bench.ledger`: prints a table; the ratio is the rows written per second to the promised 20,000.
+`python -m tests.bench.ledger`: prints a line for each, beside what is promised.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from statistics import median
 from typing import Final
 
+from huddle_otel.cli.report.ledger import read
+from huddle_otel.cli.report.period import Period
+from huddle_otel.events import CallRecord
 from huddle_otel_exporters.delivery import Sink, Trouble
 from huddle_otel_exporters.ledger.writer import BATCH, Calls, Writer
 from tests.exporters.test_ledger import RECORD
@@ -19,6 +25,9 @@ from tests.exporters.test_ledger import RECORD
 ROWS: Final = 100_000
 PROMISED: Final = 20_000
 ROUNDS: Final = 5
+MILLION: Final = 10**6
+SPACING: Final = 5.0
+"""Seconds between two calls: a million are two months."""
 
 
 def adding() -> float:
@@ -41,6 +50,34 @@ def writing(folder: Path) -> float:
     return ROWS / (time.perf_counter() - begun)
 
 
+def reporting(folder: Path) -> tuple[float, float]:
+    """Return the seconds the report over a million rows takes to read, and as a whole command."""
+    path, random, now = folder / "million.db", Random(1), time.time()
+    writer = Writer(path)
+    for number in range(MILLION // BATCH):
+        batch = (_some(random, now - (MILLION - number * BATCH - each) * SPACING) for each in range(BATCH))
+        writer.export(batch)
+    writer.shutdown()
+    begun = time.perf_counter()
+    read(path, Period(now - 2 * MILLION * SPACING, now), by=("model",), top=5, now=now)
+    took = time.perf_counter() - begun
+    begun = time.perf_counter()
+    command = [sys.executable, "-m", "huddle_otel.cli", "report", "--ledger", str(path), "--since", "90d"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return took, time.perf_counter() - begun
+
+
+def _some(random: Random, started: float) -> CallRecord:
+    return replace(
+        RECORD,
+        started=started,
+        model=random.choice(["gpt-4.1", "gpt-4.1-mini", "claude-sonnet-4.6", "deepseek-v3.2", "gemini-2.5-flash"]),
+        outcome=random.choice(["ok"] * 20 + ["error", "timeout"]),
+        duration=random.lognormvariate(0.5, 0.8),
+        cost=random.randrange(10**7),
+    )
+
+
 def main() -> None:
     """Measure, and print."""
     with tempfile.TemporaryDirectory() as folder:
@@ -48,9 +85,11 @@ def main() -> None:
         for number in range(ROUNDS):
             (Path(folder) / str(number)).mkdir()
             rates.append(writing(Path(folder) / str(number)))
+        took, whole = reporting(Path(folder))
     caller = median(adding() for _ in range(ROUNDS))
     print(f"on the caller: {caller * 1e6:.2f} us a call (promised: 5)")
     print(f"written: {median(rates):,.0f} rows/s, {median(rates) / PROMISED:.1f} times what is promised")
+    print(f"a report of a million rows: {took:.2f} s to read, {whole:.2f} s the whole command (promised: 2)")
 
 
 if __name__ == "__main__":
