@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,15 @@ def moody() -> Iterator[Gateway]:
 def _run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     # Python 3.12 warns of any fork of a process with threads; that it goes well is what is tested
     command = [sys.executable, "-W", "ignore::DeprecationWarning", str(SCRIPTS / script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        out, err = process.communicate(timeout=20)
+    finally:
+        with suppress(ProcessLookupError):  # a child that hangs would hold the pipes open for ever
+            os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
