@@ -30,12 +30,12 @@ class Trouble:
         self._lock = threading.Lock()
         self._down = False
         self._told_at = -QUIET
-        self._lost = 0
+        self._refused = 0
 
     def failed(self, reason: str) -> None:
         """A batch was not taken."""
         with self._lock:
-            self._down, self._lost = True, self._lost + 1
+            self._down, self._refused = True, self._refused + 1
             now = time.monotonic()
             if now - self._told_at < QUIET:
                 return
@@ -52,11 +52,11 @@ class Trouble:
     def delivered(self) -> None:
         """A batch was taken."""
         with self._lock:
-            was_down, lost = self._down, self._lost
-            self._down, self._lost = False, 0
+            was_down, refused = self._down, self._refused
+            self._down, self._refused = False, 0
         if was_down:
             _LOG.info(
-                "huddle_otel: %s at %s takes telemetry again; %d batches were refused", self._name, self._where, lost
+                "huddle_otel: %s at %s takes telemetry again; %d batches were refused", self._name, self._where, refused
             )
 
     def in_child(self) -> None:

@@ -35,6 +35,11 @@ def table(title: str | None, *headings: str, left: int = 1, gap: int = 2) -> Tab
     return made
 
 
+def seconds(value: float | None) -> str:
+    """Write a duration in seconds; `-` is none."""
+    return "-" if value is None else f"{value:.2f}"
+
+
 def plain(text: str, style: str = "") -> Text:
     """Return text that is printed as it is: what an upstream said is not markup."""
     return Text(text, style=style)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import huddle_otel
-from huddle_otel import cli
+from huddle_otel.cli.commands import prices
 from huddle_otel.spend import PriceTable, catalogue
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def test_an_interrupt_is_exit_code_130(command: Command, monkeypatch: pytest.Mon
     def interrupted(_arguments: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_prices", interrupted)
+    monkeypatch.setattr(prices, "_run", interrupted)
     assert command("prices", "list").code == 130
 
 

@@ -9,8 +9,8 @@ import signal
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ import pytest
 from huddle_otel.events import CallRecord
 from huddle_otel_exporters.delivery import DeliveryError, Sink, Trouble
 from huddle_otel_exporters.ledger import LedgerError, default_path, file, open_reader
-from huddle_otel_exporters.ledger.writer import Calls, Writer
+from huddle_otel_exporters.ledger.writer import BATCH, Calls, Writer
 from tests.exporters.conftest import App, Run, warnings_of
 
 DAY: Final = 86_400.0
@@ -207,12 +207,11 @@ def test_a_locked_file_is_waited_for_and_nothing_is_lost(
 ) -> None:
     monkeypatch.setattr(file, "BUSY", 0.01)
     caplog.set_level(logging.INFO, "huddle_otel")
-    queue, _ = calls
+    queue, sink = calls
     queue.add(RECORD)
     assert write(queue)
+    sink.close()  # on a new connection it waits for no longer than this test says
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        monkeypatch.setattr(file, "BUSY", 0.01)
-        calls[1].close()
         other.execute("BEGIN IMMEDIATE")
         queue.add(replace(RECORD, model="second"))
         queue.add(replace(RECORD, model="third"))
@@ -238,6 +237,32 @@ def test_the_newest_calls_wait_for_a_file_that_cannot_be_written(calls: tuple[Ca
     path.rmdir()
     assert write(queue)
     assert rows(path, "attempts") == [(number,) for number in range(3, 8)]
+
+
+def test_a_full_queue_asks_for_a_run_once_and_not_with_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Calls(Sink(lambda: None, Trouble("ledger", "nowhere")), limit=2 * BATCH)
+    asked: list[int] = []
+    monkeypatch.setattr(queue.worker, "poke", lambda: asked.append(1))
+    for _ in range(2 * BATCH + 100):
+        queue.add(RECORD)
+    assert len(asked) == 2
+
+
+def test_a_damaged_file_in_the_place_of_a_good_one_is_set_aside(writer: Writer, path: Path) -> None:
+    writer.export([RECORD] * 100)
+    assert writer._connection is not None
+    writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    good = path.with_name("good.db")
+    for suffix in ("", "-wal", "-shm"):  # a log left behind would mend the file
+        path.with_name(path.name + suffix).rename(good.with_name(good.name + suffix))
+    content = bytearray(good.read_bytes())
+    content[200:] = b"\xff" * (len(content) - 200)
+    path.write_bytes(content)
+    with pytest.raises(DeliveryError):
+        writer.export([RECORD])
+    writer.export([RECORD])
+    assert rows(path, "count(*)") == [(1,)]
+    assert [each.read_bytes() for each in path.parent.glob("ledger.db.corrupt-*")] == [bytes(content)]
 
 
 def test_a_full_disk_loses_nothing_that_was_written(writer: Writer, path: Path) -> None:
@@ -338,6 +363,14 @@ class Clock:
         self.steady += seconds
 
 
+@contextmanager
+def closing_writer(path: Path, clock: Clock) -> Generator[Writer]:
+    """Return a writer on a clock, closed at the end."""
+    writer = Writer(path, wall=lambda: clock.wall, monotonic=lambda: clock.steady)
+    yield writer
+    writer.shutdown()
+
+
 def test_old_rows_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUDDLE_OTEL_LEDGER_DAYS", "7")
     clock = Clock()
@@ -373,20 +406,6 @@ def test_the_oldest_rows_go_when_the_file_is_too_large(path: Path, monkeypatch: 
     left = rows(path, "min(attempts), max(attempts)")
     assert left[0][0] > 0
     assert left[0][1] == 99
-
-
-def closing_writer(path: Path, clock: Clock) -> Any:
-    """Return a writer on a clock, closed at the end."""
-    writer = Writer(path, wall=lambda: clock.wall, monotonic=lambda: clock.steady)
-
-    class Closing:
-        def __enter__(self) -> Writer:
-            return writer
-
-        def __exit__(self, *_: object) -> None:
-            writer.shutdown()
-
-    return Closing()
 
 
 def test_a_reader_cannot_write(writer: Writer, path: Path) -> None:

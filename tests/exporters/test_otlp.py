@@ -148,8 +148,8 @@ for _ in range(25):
         "OTEL_METRIC_EXPORT_INTERVAL": 5,
         "OTEL_BSP_SCHEDULE_DELAY": 20,
         "OTEL_BSP_MAX_QUEUE_SIZE": 64,
+        # Without coverage, whose own lock a busy thread may hold at the fork: then the child waits for it for ever.
+        "COVERAGE_PROCESS_CONFIG": "",
     }
-    # Without coverage, whose own lock a busy thread may hold at the fork: then the child waits for it for ever.
-    variables["COVERAGE_PROCESS_CONFIG"] = ""
     run(code, OTEL_EXPORTER_OTLP_ENDPOINT=rotel.http, OTEL_EXPORTER_OTLP_TIMEOUT=20, **variables)
     assert sum(span.name == "child" for span in rotel.spans) == 25

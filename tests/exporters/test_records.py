@@ -36,18 +36,22 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[CallRecord]:
     return records
 
 
-def test_every_call_is_told_sampled_or_not(
-    gateway: Gateway, instrument: Instrument, kept: list[CallRecord], make: Callable[..., Any]
-) -> None:
-    unsampled = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
-    instrument(exporters="kept", tracer_provider=unsampled)
-    client = make(openai.OpenAI)
+def three_calls(client: openai.OpenAI, gateway: Gateway) -> None:
+    """Make a plain call, a stream, and one that is refused."""
     with huddle_otel.tags(team="search"):
         client.chat.completions.create(**SAY)
         list(client.chat.completions.create(**SAY, stream=True))
     gateway.script([Rule(faults.status(400))])
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(**SAY)
+
+
+def test_every_call_is_told_sampled_or_not(
+    gateway: Gateway, instrument: Instrument, kept: list[CallRecord], make: Callable[..., Any]
+) -> None:
+    unsampled = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    instrument(exporters="kept", tracer_provider=unsampled)
+    three_calls(make(openai.OpenAI), gateway)
     plain, stream, failed = kept
     assert [record.outcome for record in kept] == ["ok", "ok", "error"]
     assert [record.cost for record in kept] == [68_000, 68_000, None]
@@ -88,24 +92,15 @@ def test_a_span_tells_the_same_as_far_as_it_goes(
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
     instrument(exporters="kept", tracer_provider=provider, http_spans=False)
-    client = make(openai.OpenAI)
     gateway.script([Rule(faults.status(503), calls={0})])
-    with huddle_otel.tags(team="search"):
-        client.chat.completions.create(**SAY)
-        list(client.chat.completions.create(**SAY, stream=True))
-    gateway.script([Rule(faults.status(400))])
-    with pytest.raises(openai.BadRequestError):
-        client.chat.completions.create(**SAY)
+    three_calls(make(openai.OpenAI), gateway)
     read = [record_of(span) for span in spans.get_finished_spans()]
     assert len(read) == len(kept) == 3
     for ours, told in zip(kept, read, strict=True):
         assert told.started == pytest.approx(ours.started, abs=0.1)
         assert told.duration == pytest.approx(ours.duration, abs=0.1)
-        same: dict[str, Any] = {
-            "started": 0,
-            "duration": 0,
-            "cost_estimate": None,
-        }  # a span carries no estimate beside a report
+        # a span carries no estimate beside what was reported
+        same: dict[str, Any] = {"started": 0, "duration": 0, "cost_estimate": None}
         assert replace(told, **same) == replace(ours, **same)
 
 

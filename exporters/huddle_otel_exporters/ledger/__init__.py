@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from huddle_otel_exporters.ledger.file import CorruptLedgerError, LedgerError, default_path, open_reader
+from huddle_otel_exporters.ledger.file import CorruptLedgerError, LedgerError, default_path, open_reader, reading
 
-__all__ = ["CorruptLedgerError", "LedgerError", "default_path", "open_reader"]
+__all__ = ["CorruptLedgerError", "LedgerError", "default_path", "open_reader", "reading"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import fields
 from itertools import count
 from pathlib import Path
@@ -115,14 +116,23 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+@contextmanager
+def reading(path: Path) -> Generator[sqlite3.Connection]:
+    """Open a ledger for reading only, until the end of the block; what fails in it is explained.
+
+    Raises:
+        LedgerError: As `open_reader`, or it cannot be read to the end.
+    """
+    try:
+        with closing(open_reader(path)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise explained(path, error) from error
+
+
 def is_corrupt(error: sqlite3.Error) -> bool:
     """Return whether SQLite says that the file is damaged."""
-    return kind_of(error) in _CORRUPT
-
-
-def kind_of(error: sqlite3.Error) -> int:
-    """Return SQLite's primary result code; 0 when the error is Python's own."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & _CODE
+    return int(getattr(error, "sqlite_errorcode", 0)) & _CODE in _CORRUPT  # an error of Python's own has no code
 
 
 def explained(path: Path, error: sqlite3.Error) -> LedgerError:

@@ -63,8 +63,10 @@ class Calls:
 
     def add(self, record: CallRecord) -> None:
         """Take an ended call."""
-        self._queue.append(record)
-        if not len(self._queue) % BATCH:
+        queue = self._queue
+        waiting = len(queue)
+        queue.append(record)
+        if not (waiting + 1) % BATCH and waiting != queue.maxlen:  # a full queue would ask for a run with every call
             self.worker.poke()
 
     def in_child(self) -> None:
@@ -134,6 +136,7 @@ class Writer:
             inode = -1
         if self._connection is None or inode != self._inode:
             self._close()
+            self._inode = 0  # not the old file's, should the new one turn out damaged
             self._connection = file.open_writer(self._path)
             self._inode = self._path.stat().st_ino
         return self._connection
@@ -196,7 +199,7 @@ def _size(connection: sqlite3.Connection) -> int:
 
 
 def _row(record: CallRecord) -> tuple[Any, ...]:
-    values = [_fitting(getattr(record, name)) for name in file.COLUMNS[:-3]]
+    values = [_fitting(getattr(record, name)) for name in file.COLUMNS[:-3]]  # the last three are shaped here
     trace, span = record.trace_id, record.span_id
     tags = json.dumps(dict(record.tags), default=str, sort_keys=True) if record.tags else None
     return (*values, f"{trace:032x}" if trace else None, f"{span:016x}" if span else None, tags)

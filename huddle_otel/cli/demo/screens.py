@@ -12,7 +12,7 @@ from rich.tree import Tree
 
 from huddle_otel.cli.demo.figures import Change, Figures, attribute, percentile, seconds_of
 from huddle_otel.cli.demo.scenario import PHASES, Phase
-from huddle_otel.cli.output import plain, table
+from huddle_otel.cli.output import plain, seconds, table
 from huddle_otel.events import Outcome
 from huddle_otel.policy.breaker import State
 from huddle_otel.spend import format_usd
@@ -40,10 +40,6 @@ def _count(value: int) -> str:
     return str(value) if value else "-"
 
 
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
 def _tokens(value: int) -> str:
     return f"{value / 1000:.0f}k" if value >= 10_000 else f"{value / 1000:.1f}k" if value >= 1_000 else str(value)  # noqa: PLR2004 - thousands
 
@@ -62,9 +58,9 @@ COLUMNS: Final = (
     Column("rej", lambda row: _count(row.rejected), "magenta"),
     Column("sent", lambda row: _count(row.sends)),
     Column("retry", lambda row: _count(row.retried), "yellow"),
-    Column("p50", lambda row: _seconds(row.median)),
-    Column("p95", lambda row: _seconds(row.slow)),
-    Column("1st", lambda row: _seconds(row.first_chunk)),
+    Column("p50", lambda row: seconds(row.median)),
+    Column("p95", lambda row: seconds(row.slow)),
+    Column("1st", lambda row: seconds(row.first_chunk)),
     Column("in", lambda row: _tokens(row.tokens_in)),
     Column("out", lambda row: _tokens(row.tokens_out)),
     Column("spend", spend, "cyan", 10),

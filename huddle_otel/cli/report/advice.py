@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from os.path import commonprefix
 from pathlib import Path
 from typing import Final
 
 from huddle_otel.cli.report.forms import count
+from huddle_otel.cli.report.ledger import IN, WASTED
 from huddle_otel.cli.report.period import Period
 from huddle_otel.spend import Price, PriceTable, catalogue, format_usd
-from huddle_otel_exporters.ledger import open_reader
-from huddle_otel_exporters.ledger.file import explained
+from huddle_otel_exporters.ledger import reading
 
 SHORT_OUT: Final = 200
 SHORT_IN: Final = 2_000
@@ -31,8 +29,8 @@ SELECT model,
     total(cost),
     total(input_tokens),
     total(cache_read_tokens),
-    sum(outcome <> 'ok' AND (answered OR double_billing)),
-    total(CASE WHEN outcome <> 'ok' AND (answered OR double_billing) THEN cost END),
+    sum({WASTED}),
+    total(CASE WHEN {WASTED} THEN cost END),
     sum(outcome = 'truncated'),
     sum(attempts > 1),
     sum(double_billing),
@@ -43,11 +41,11 @@ SELECT model,
 FROM (
     SELECT *,
         outcome = 'ok' AND cost IS NOT NULL AND input_tokens <= {SHORT_IN} AND output_tokens <= {SHORT_OUT} AS short
-    FROM calls WHERE started >= ? AND started < ?
+    FROM calls {IN}
 )
 GROUP BY model
 ORDER BY total(cost) DESC
-"""  # noqa: S608 - numbers of ours
+"""  # noqa: S608 - numbers and SQL of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +74,8 @@ def advise(path: Path, period: Period) -> list[str]:
     Raises:
         LedgerError: There is none, or it cannot be read.
     """
-    try:
-        with closing(open_reader(path)) as connection:
-            models = [_Model(*row) for row in connection.execute(_QUERY, (period.since, period.until))]
-    except sqlite3.Error as error:
-        raise explained(path, error) from error
+    with reading(path) as connection:
+        models = [_Model(*row) for row in connection.execute(_QUERY, (period.since, period.until))]
     prices = PriceTable.catalogue()
     worth = sum(model.cost for model in models) * _WORTH
     return [

@@ -6,17 +6,17 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from huddle_otel.cli.output import console, plain, table
-from huddle_otel.cli.report.figures import Call, Forecast, Group, Report
+from huddle_otel.cli.output import console, plain, seconds, table
+from huddle_otel.cli.report.figures import Group, Report
 from huddle_otel.spend import format_usd
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 _HEADINGS: Final = ("calls", "ok", "spend", "wasted", "tokens", "p50 s", "p95 s", "p99 s")
-_NANO: Final = 10**9
 
 
 def as_table(report: Report) -> None:
@@ -73,8 +73,8 @@ def as_json(report: Report) -> None:
             ],
             "total": _record(report.total),
             "previous": _record(report.previous),
-            "top": [_fields(call) for call in report.top],
-            "forecast": (_fields(report.forecast) if report.forecast else None),
+            "top": [asdict(call) for call in report.top],
+            "forecast": asdict(report.forecast) if report.forecast else None,
         },
         sys.stdout,
         indent=2,
@@ -88,6 +88,13 @@ def as_csv(report: Report) -> None:
     writer.writerow([*map(_cell, report.by), *_record(Group())])
     for key, group in report.groups.items():
         writer.writerow([*map(_cell, key), *("" if value is None else value for value in _record(group).values())])
+
+
+def as_advice(lines: Sequence[str]) -> None:
+    """Print advice for people."""
+    screen = console()
+    for line in lines or ["Nothing stands out: no saving here would be a hundredth of the spend."]:
+        screen.print(plain(f"* {_one_line(line)}"))
 
 
 FORMS: Final[dict[str, Callable[[Report], None]]] = {
@@ -132,7 +139,7 @@ def _cells(group: Group) -> list[str]:
         _known(group.cost, group.calls - group.unpriced),
         _known(group.wasted, group.wasted_calls - group.wasted_unpriced) if group.wasted_calls else "-",
         _short(group.input_tokens + group.output_tokens),
-        *(_seconds(group.percentile(share)) for share in (0.5, 0.95, 0.99)),
+        *(seconds(group.percentile(share)) for share in (0.5, 0.95, 0.99)),
     ]
 
 
@@ -141,17 +148,13 @@ def _record(group: Group) -> dict[str, Any]:
     return {**sums, "p50": group.percentile(0.5), "p95": group.percentile(0.95), "p99": group.percentile(0.99)}
 
 
-def _fields(value: Call | Forecast) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__slots__}
-
-
-def one_line(text: str) -> str:
+def _one_line(text: str) -> str:
     """Return a text without what would move the cursor, whatever an upstream or an app put into it."""
     return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _key(value: object) -> str:
-    return "-" if value is None else one_line(str(value))
+    return "-" if value is None else _one_line(str(value))
 
 
 def _cell(value: object) -> object:
@@ -173,7 +176,7 @@ def _change(now: int, before: int) -> str:
 
 
 def _short(count: int) -> str:
-    for size, unit in ((_NANO, "G"), (10**6, "M"), (10**3, "k")):
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= size:
             return f"{count / size:.1f}{unit}"
     return str(count)
@@ -182,10 +185,6 @@ def _short(count: int) -> str:
 def _known(amount: int, priced: int) -> str:
     """Return a sum over this many calls of known price: over none, it is unknown."""
     return format_usd(amount if priced else None)
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def count(number: int, noun: str) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from huddle_otel.cli.report.figures import DAY, STEPS, Call, Group, Key, Report, forecast
 from huddle_otel.cli.report.period import Period
-from huddle_otel_exporters.ledger import open_reader
-from huddle_otel_exporters.ledger.file import explained
+from huddle_otel.spend.money import NANO
+from huddle_otel_exporters.ledger import reading
 
 KEYS: Final = {
     "model": "model",
@@ -30,13 +28,13 @@ KEYS: Final = {
 }
 """Name of a grouping -> SQL. Any other name is a tag."""
 _BILLED: Final = "(answered OR double_billing)"
-_WASTED: Final = f"(outcome <> 'ok' AND {_BILLED})"
-_NANO: Final = 10**9
+WASTED: Final = f"(outcome <> 'ok' AND {_BILLED})"
+"""SQL for a call that may have cost something and has no whole answer."""
 
 
 def _money(expression: str) -> str:
     """Return SQL for an exact sum in two parts, since SQLite's own fails past 64 bits."""
-    return f"ifnull(sum(({expression}) / {_NANO}), 0), ifnull(sum(({expression}) % {_NANO}), 0)"
+    return f"ifnull(sum(({expression}) / {NANO}), 0), ifnull(sum(({expression}) % {NANO}), 0)"
 
 
 _SUMS: Final = ", ".join(
@@ -49,16 +47,17 @@ _SUMS: Final = ", ".join(
         "total(cache_read_tokens)",
         _money("cost"),
         f"sum(cost IS NULL AND {_BILLED})",
-        _money(f"CASE WHEN {_WASTED} THEN cost END"),
-        f"sum({_WASTED})",
-        f"sum({_WASTED} AND cost IS NULL)",
+        _money(f"CASE WHEN {WASTED} THEN cost END"),
+        f"sum({WASTED})",
+        f"sum({WASTED} AND cost IS NULL)",
         "sum(double_billing)",
         "total(CASE WHEN cost_source = 'gateway' THEN cost - cost_estimate END)",
     ]
 )
-_SLICES: Final = 2
+_THREADS: Final = 2
 _MONTH: Final = 31
-_IN: Final = "WHERE started >= ? AND started < ?"
+IN: Final = "WHERE started >= ? AND started < ?"
+"""SQL for a period's calls; takes its two ends."""
 
 
 def read(path: Path, period: Period, *, by: tuple[str, ...], top: int, now: float) -> Report:
@@ -67,18 +66,15 @@ def read(path: Path, period: Period, *, by: tuple[str, ...], top: int, now: floa
     Raises:
         LedgerError: There is none, or it cannot be read.
     """
-    try:
-        groups: defaultdict[Key, Group] = defaultdict(Group)
-        with ThreadPoolExecutor(_SLICES) as threads:
-            slices = [threads.submit(_groups, path, each, by=by) for each in _slices(path, period)]
-            previous = threads.submit(_groups, path, period.previous, by=())
-            dearest = threads.submit(_top, path, period, top)
-            daily = threads.submit(_daily, path, now)
-            for found in slices:
-                for key, group in found.result().items():
-                    groups[key].add(group)
-    except sqlite3.Error as error:
-        raise explained(path, error) from error
+    groups: defaultdict[Key, Group] = defaultdict(Group)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        slices = [threads.submit(_groups, path, each, by=by) for each in _slices(path, period)]
+        previous = threads.submit(_groups, path, period.previous, by=())
+        dearest = threads.submit(_top, path, period, top)
+        daily = threads.submit(_daily, path, now)
+        for found in slices:
+            for key, group in found.result().items():
+                groups[key].add(group)
     total = Group()
     for group in groups.values():
         total.add(group)
@@ -96,9 +92,9 @@ def read(path: Path, period: Period, *, by: tuple[str, ...], top: int, now: floa
 
 def _slices(path: Path, period: Period) -> list[Period]:
     """Cut a period in two where its calls are."""
-    with closing(open_reader(path)) as connection:
+    with reading(path) as connection:
         span = (period.since, period.until)
-        query = f"SELECT min(started), max(started) FROM calls {_IN}"  # noqa: S608 - SQL of ours
+        query = f"SELECT min(started), max(started) FROM calls {IN}"  # noqa: S608 - SQL of ours
         first, last = connection.execute(query, span).fetchone()
     if first is None:
         return [period]
@@ -110,9 +106,9 @@ def _groups(path: Path, period: Period, *, by: tuple[str, ...]) -> dict[Key, Gro
     paths = [f'$."{name}"' for name in by if name not in KEYS]
     columns = ", ".join([*keys, STEPS])
     numbers = ", ".join(str(number) for number in range(1, len(keys) + 2))
-    query = f"SELECT {columns}, {_SUMS} FROM calls {_IN} GROUP BY {numbers}"  # noqa: S608 - SQL of ours; names are bound
+    query = f"SELECT {columns}, {_SUMS} FROM calls {IN} GROUP BY {numbers}"  # noqa: S608 - SQL of ours; names are bound
     groups: defaultdict[Key, Group] = defaultdict(Group)
-    with closing(open_reader(path)) as connection:
+    with reading(path) as connection:
         for row in connection.execute(query, (*paths, period.since, period.until)):
             groups[tuple(row[: len(keys)])].add(_group(*row[len(keys) :]))
     return dict(groups)
@@ -128,26 +124,26 @@ def _group(step: int | None, *sums: Any) -> Group:
         input_tokens=int(tokens_in),
         output_tokens=int(tokens_out),
         cache_read_tokens=int(cached),
-        cost=dollars * _NANO + nanos,
+        cost=dollars * NANO + nanos,
         unpriced=unpriced or 0,
-        wasted=wasted_dollars * _NANO + wasted_nanos,
+        wasted=wasted_dollars * NANO + wasted_nanos,
         wasted_calls=wasted_calls or 0,
         wasted_unpriced=wasted_unpriced or 0,
         double_billing=doubled or 0,
         difference=round(difference),
-        durations={step: calls} if step is not None else {},  # type: ignore[arg-type]
+        durations=Counter({step: calls}) if step is not None else Counter(),
     )
 
 
 def _top(path: Path, period: Period, count: int) -> tuple[Call, ...]:
     columns = "started, model, outcome, cost, duration, attempts, input_tokens, output_tokens, request_id"
-    query = f"SELECT {columns} FROM calls {_IN} AND cost IS NOT NULL ORDER BY cost DESC, started DESC LIMIT ?"  # noqa: S608 - SQL of ours
-    with closing(open_reader(path)) as connection:
+    query = f"SELECT {columns} FROM calls {IN} AND cost IS NOT NULL ORDER BY cost DESC, started DESC LIMIT ?"  # noqa: S608 - SQL of ours
+    with reading(path) as connection:
         return tuple(Call(*row) for row in connection.execute(query, (period.since, period.until, count)))
 
 
 def _daily(path: Path, now: float) -> dict[int, int]:
-    query = f"SELECT CAST(started / {DAY} AS INT), {_money('cost')} FROM calls {_IN} GROUP BY 1"  # noqa: S608 - SQL of ours
-    with closing(open_reader(path)) as connection:
+    query = f"SELECT CAST(started / {DAY} AS INT), {_money('cost')} FROM calls {IN} GROUP BY 1"  # noqa: S608 - SQL of ours
+    with reading(path) as connection:
         rows = connection.execute(query, ((now // DAY - _MONTH) * DAY, now))
-        return {day: dollars * _NANO + nanos for day, dollars, nanos in rows}
+        return {day: dollars * NANO + nanos for day, dollars, nanos in rows}

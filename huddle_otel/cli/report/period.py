@@ -19,14 +19,9 @@ class Period:
     until: float
 
     @property
-    def seconds(self) -> float:
-        """Return its length."""
-        return max(0.0, self.until - self.since)
-
-    @property
     def previous(self) -> Period:
         """Return the one as long, just before."""
-        return Period(self.since - self.seconds, self.since)
+        return Period(self.since - max(0.0, self.until - self.since), self.since)
 
 
 def moment(text: str, *, now: float) -> float:

@@ -1,0 +1,11 @@
+"""What the subcommands have in common."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final, TypeAlias
+
+USAGE: Final = 2
+"""Exit code of a command that cannot run as asked."""
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+"""What `add_subparsers` returns; argparse has no public name for it."""
