@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from huddle_otel.errors import ConfigurationError
 from huddle_otel.settings import PriceFunction, Settings
 from huddle_otel.spend import Price, PriceTable, Usage, entry_of, genai_table, read_prices
 from huddle_otel.spend.prices import Ask
 
-_LOG: Final = logging.getLogger("huddle_otel")
-Trouble = Callable[[str, BaseException], object]
-"""Takes the component and what went wrong."""
+Trouble = Callable[[str, BaseException, str], object]
+"""Takes the component, what went wrong, and how to say it."""
 
 
 def price_table(settings: Settings, trouble: Trouble) -> PriceTable:
@@ -49,29 +47,29 @@ def _lists(trouble: Trouble) -> PriceTable | None:
     try:
         return genai_table()
     except Exception as error:  # noqa: BLE001 - another version may hold anything; the catalogue is still there
-        trouble("spend", error)
+        trouble("spend", error, "genai-prices is of an unknown version")
         return None
 
 
 def guarded(function: PriceFunction, trouble: Trouble) -> Ask:
     """Return a price function as the table asks it.
 
-    What it raises, or returns that is no price, is told to `trouble`, the first time also logged with what it is; then
-    the next source is asked, as if it had returned None.
+    When it raises, or returns what is no price, `trouble` is told, and the next source is asked as if it had returned
+    None.
     """
-    told = False
 
     def ask(model: str, usage: Usage | None, when: float | None) -> Price | None:
-        nonlocal told
         moment = time.time() if when is None else when
         try:
-            stated = function(model, usage, datetime.fromtimestamp(moment, UTC))
-            return None if stated is None else entry_of(model, stated).at(moment)
-        except Exception as error:  # noqa: BLE001 - the user's function may raise anything; the app's call goes on
-            if not told:
-                told = True
-                _LOG.warning("huddle_otel: prices= has failed for %r and is passed over: %r (said once)", model, error)
-            trouble("spend", error)
+            said = function(model, usage, datetime.fromtimestamp(moment, UTC))
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything; the app's call goes on
+            # by its type: its text may hold whatever the function works with
+            trouble("spend", error, f"the function prices= raised {type(error).__name__} for {model!r}")
+            return None
+        try:
+            return None if said is None else entry_of(model, said).at(moment)
+        except Exception as error:  # noqa: BLE001 - a mapping of the user's own may raise anything, too
+            trouble("spend", error, f"the function prices= returned no price: {error}")
             return None
 
     return ask
