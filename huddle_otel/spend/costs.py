@@ -11,20 +11,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from huddle_otel.spend.price import Price
 from huddle_otel.spend.usage import Usage
 
-
-class Costs(NamedTuple):
-    """Exact parts of a cost, in nano-dollars times a million; they do not overlap."""
-
-    input: int
-    output: int
-    cache_read: int
-    cache_write: int
-    request: int
+Costs = tuple[int, int, int, int, int]
+"""Exact parts of a cost, in nano-dollars times a million: input, output, cache read, cache write, the call itself."""
 
 
 def costs_of(usage: Usage, price: Price) -> Costs | None:
@@ -35,7 +26,8 @@ def costs_of(usage: Usage, price: Price) -> Costs | None:
         price: The model's, at the time of the call.
 
     Returns:
-        The parts; ``None`` when input or output is not stated, or the price lacks a rate that nothing can stand for.
+        The parts, which do not overlap; ``None`` when input or output is not stated, or the price lacks a rate that
+        nothing can stand for.
     """
     tokens_in, tokens_out = usage.input_tokens, usage.output_tokens
     if tokens_in is None or tokens_out is None:
@@ -49,7 +41,8 @@ def costs_of(usage: Usage, price: Price) -> Costs | None:
     if price.tiers:
         price = price.for_input(plain + read + written)
     rate = price.input
-    if price.splits or usage.beyond_text:
+    beyond_text = usage.input_audio_tokens or usage.output_audio_tokens or usage.output_image_tokens
+    if price.splits or beyond_text:
         into, out = _input(plain, usage, price), _output(tokens_out, usage, price)
         if into is None or out is None:
             return None
@@ -57,7 +50,7 @@ def costs_of(usage: Usage, price: Price) -> Costs | None:
         into, out = plain * rate, tokens_out * price.output
     rate_read = rate if price.cache_read is None else price.cache_read
     rate_written = rate if price.cache_write is None else price.cache_write
-    return Costs(into, out, read * rate_read, written * rate_written, price.request * 1_000_000)
+    return into, out, read * rate_read, written * rate_written, price.request * 1_000_000
 
 
 def _input(plain: int, usage: Usage, price: Price) -> int | None:

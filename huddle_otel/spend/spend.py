@@ -98,7 +98,9 @@ def spend_of(  # noqa: PLR0913 - all but the first by name, and most have a defa
     if reported is None and usage is not None:
         reported = usage.cost
     price = None if usage is None else _first_price(models, table, usage, when)
-    costs = None if usage is None or price is None or not _applies(price, usage, text=text) else costs_of(usage, price)
+    costs = None
+    if usage is not None and price is not None and (text or _applies(price, usage)):
+        costs = costs_of(usage, price)
     estimate = None if costs is None else divide(sum(costs), TOKENS_PER_RATE)
     if reported is not None:
         # No table split under a gateway total: the two need not agree, and a mixed record explains nothing.
@@ -117,10 +119,10 @@ def spend_of(  # noqa: PLR0913 - all but the first by name, and most have a defa
     return Spend(
         total=estimate,
         source=price.source,
-        input=divide(costs.input, TOKENS_PER_RATE),
-        output=divide(costs.output, TOKENS_PER_RATE),
-        cache_read=divide(costs.cache_read, TOKENS_PER_RATE),
-        cache_write=divide(costs.cache_write, TOKENS_PER_RATE),
+        input=divide(costs[0], TOKENS_PER_RATE),
+        output=divide(costs[1], TOKENS_PER_RATE),
+        cache_read=costs[2] and divide(costs[2], TOKENS_PER_RATE),  # mostly 0
+        cache_write=costs[3] and divide(costs[3], TOKENS_PER_RATE),
         estimate=estimate,
     )
 
@@ -144,6 +146,6 @@ def _first_price(models: tuple[str | None, ...], table: PriceTable, usage: Usage
     return None
 
 
-def _applies(price: Price, usage: Usage, *, text: bool) -> bool:
-    """Tell whether a price is one for these tokens: a list's input and output are those of text."""
-    return text or price.source == "override" or usage.is_split
+def _applies(price: Price, usage: Usage) -> bool:
+    """Tell whether a price is one for tokens that may be anything: a list's input and output are those of text."""
+    return price.source == "override" or usage.is_split
