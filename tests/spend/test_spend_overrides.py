@@ -245,3 +245,11 @@ def test_what_is_written_is_read_back_the_same(
         if tiers[above]["input"] != price.input:
             price = price.with_tier(above, **tiers[above])
     assert entry_of("m", json.loads(json.dumps(as_stated(price)))) == price
+
+
+def test_the_example_of_the_documentation_is_taken_as_it_stands() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "prices.md").read_text(encoding="utf-8")
+    example = json.loads(text.partition("```json\n")[2].partition("```")[0])
+    table = PriceTable({}).with_overrides(example)
+    assert set(table) == {"gpt-4.1", "gemini-2.5-pro", "mine"}
+    assert table["gemini-2.5-pro"].tiers[0].price.input == 2_500_000_000
