@@ -36,7 +36,7 @@ def price_table(settings: Settings, trouble: Trouble) -> PriceTable:
     try:
         if isinstance(given, Mapping):
             return table.with_overrides(given)
-        return table.with_overrides(read_prices(Path(given).expanduser()))
+        return table.with_overrides(read_prices(Path(given)))
     except ValueError as error:
         value = "(as given)" if isinstance(given, Mapping) else str(given)
         wrong = ConfigurationError(field="prices", value=value, permitted=str(error))

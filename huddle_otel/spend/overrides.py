@@ -61,11 +61,14 @@ def entry_of(model: object, stated: object, *, otherwise: Entry | None = None) -
 def read_prices(path: Path) -> Mapping[str, object]:
     """Read a file of prices: TOML if its name ends in ``.toml``, else JSON.
 
+    Args:
+        path: Where it is; ``~`` is understood.
+
     Raises:
         ValueError: It cannot be read, is neither, or says a thing twice; the message names the file and the place.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.expanduser().read_text(encoding="utf-8")
         # Decimal: a float would lose what is written
         if path.suffix.lower() == ".toml":
             read: Any = tomllib.loads(text, parse_float=Decimal)
@@ -73,7 +76,7 @@ def read_prices(path: Path) -> Mapping[str, object]:
             read = json.loads(text, parse_float=Decimal, object_pairs_hook=_once)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and both syntax errors are ValueErrors
+    except (ValueError, RuntimeError) as error:  # bad syntax, text or nesting; nobody's home
         raise ValueError(f"{path}: {error}") from None
     if not isinstance(read, dict):
         raise ValueError(f"{path}: expected an object of model ids and their prices, got {type(read).__name__}")  # noqa: TRY004 - one error type for every bad override

@@ -194,7 +194,8 @@ class PriceTable(Mapping[str, Price]):
         entries = dict(self._entries)
         spellings = dict(self._spellings)
         for model, stated in overrides.items():
-            entries[model] = entry_of(model, stated, otherwise=entries.get(model))
+            meant = spellings[model].id if model in spellings and model not in entries else model
+            entries[model] = entry_of(model, stated, otherwise=entries.get(meant))
             for prefix, why in gateway_prefixes().items():
                 spellings.setdefault(prefix + model, Spelling(model, why))
         return PriceTable(entries, spellings, name=self._name, behind=self._behind, ask=self._ask)

@@ -70,6 +70,8 @@ def test_the_row_that_holds_when_the_call_begins_counts(when: str, rate: int | N
 def test_where_no_row_holds_the_price_before_does() -> None:
     table = TABLE.with_overrides({"gpt-4.1": {**ONE, "from": "2026-01-01", "until": "2026-02-01"}})
     january, march = unix("2026-01-15T00:00Z"), unix("2026-03-01T00:00Z")
+    prefixed = TABLE.with_overrides({"openai/gpt-4.1": {**ONE, "from": "2026-01-01", "until": "2026-02-01"}})
+    assert prefixed.find("openai/gpt-4.1", when=march) is TABLE["gpt-4.1"]
     for written in ("gpt-4.1", "openai/gpt-4.1-2025-04-14"):
         held, after = table.find(written, when=january), table.find(written, when=march)
         assert held is not None
@@ -227,6 +229,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_prices(tmp_path / "prices.json")
     with pytest.raises(ValueError, match=r"cannot be read \(Is a directory"):
         read_prices(tmp_path)
+    with pytest.raises(ValueError, match="home directory"):
+        read_prices(Path("~nobody-here/prices.json"))
 
 
 RATE = st.integers(0, MAX_RATE)

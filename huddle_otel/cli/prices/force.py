@@ -35,7 +35,7 @@ def from_file(path: Path, field: str) -> Mapping[str, object]:
         ConfigurationError: The file cannot be read, or does not say prices.
     """
     try:
-        prices = read_prices(path.expanduser())
+        prices = read_prices(path)
         PriceTable({}).with_overrides(prices)
     except ValueError as error:
         raise ConfigurationError(field=field, value=str(path), permitted=str(error)) from None

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
+from shutil import copyfile
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -140,13 +141,16 @@ def write(path: Path, prices: Mapping[str, Mapping[str, Any]]) -> Path | None:
     """
     text = json.dumps(dict(sorted(prices.items())), indent=2) + "\n"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = path.with_name(f"{path.name}.{os.getpid()}")
-    made.write_text(text, encoding="utf-8")
     kept = None
     if path.exists() and path.read_bytes() != text.encode():
         kept = path.with_name(f"{path.name}.before")
-        path.replace(kept)
-    made.replace(path)
+        copyfile(path, kept)
+    made = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        made.write_text(text, encoding="utf-8")
+        made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)
     return kept
 
 
