@@ -204,6 +204,10 @@ class CallRecord:
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     reasoning_tokens: int | None
+    input_audio_tokens: int | None
+    input_image_tokens: int | None
+    output_audio_tokens: int | None
+    output_image_tokens: int | None
     cost: int | None
     cost_source: str
     """`gateway`, `override`, `catalogue`, `genai-prices` or `unknown`."""

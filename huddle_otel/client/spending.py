@@ -51,7 +51,7 @@ class Spending:
         def estimate(guard: SpendGuard) -> int | None:
             most = guard.output_tokens if request.operation != "embeddings" else 0
             usage = worst_case(request.body, output_tokens=most)
-            return spend_of(usage, models=(request.model,), reported=None, table=self._prices).total
+            return spend_of(usage, models=(request.model,), reported=None, table=self._prices, when=self._wall()).total
 
         with self._lock:
             holds, exceeded = self._budgets.reserve(request.model, current_tags(), estimate, self._wall())

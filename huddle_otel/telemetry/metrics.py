@@ -35,6 +35,10 @@ _TOKEN_TYPES: Final = (
     ("cache_read", "cache_read_tokens"),
     ("cache_write", "cache_write_tokens"),
     ("reasoning", "reasoning_tokens"),
+    ("input_audio", "input_audio_tokens"),
+    ("input_image", "input_image_tokens"),
+    ("output_audio", "output_audio_tokens"),
+    ("output_image", "output_image_tokens"),
 )
 _ZEROED: Final = 50
 """Operations with models whose usual series start at 0: the SDK keeps 2,000 series of a metric, and lumps the rest."""

@@ -32,10 +32,16 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX calls_started ON calls (started)
     """,
+    """
+    ALTER TABLE calls ADD COLUMN input_audio_tokens INT;
+    ALTER TABLE calls ADD COLUMN input_image_tokens INT;
+    ALTER TABLE calls ADD COLUMN output_audio_tokens INT;
+    ALTER TABLE calls ADD COLUMN output_image_tokens INT
+    """,
 )
 """Statements that lead from one schema version to the next; the version is how many have been applied."""
 COLUMNS: Final = tuple(field.name for field in fields(CallRecord))
-"""Columns of `calls` after `id`, in order."""
+"""Columns of `calls` beside `id`, in the record's order."""
 BUSY: Final = 1.0
 """Seconds SQLite waits for another process's lock, on the writer's thread; what is not written is tried again."""
 _SETTLING: Final = 1.0

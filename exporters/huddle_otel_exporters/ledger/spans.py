@@ -21,7 +21,7 @@ from huddle_otel_exporters.ledger import file
 from huddle_otel_exporters.ledger.writer import Writer
 
 _NANO: Final = 10**9
-_TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+_TOKENS: Final = tuple(name for name in file.COLUMNS if name.endswith("_tokens"))
 
 
 class LedgerSpanExporter(SpanExporter):
