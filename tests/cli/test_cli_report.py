@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -246,6 +248,17 @@ def test_what_cannot_be_meant_is_refused(command: Command, arguments: list[str])
     done = command("report", *arguments)
     assert done.code == 2
     assert "usage: huddle-otel report" in done.err
+
+
+def test_a_report_waits_for_no_client_to_be_imported(write: Any, path: Path) -> None:
+    write(replace(RECORD, started=NOW - 60))
+    code = "import sys; from huddle_otel.cli import main; print(main(sys.argv[1:]), *sys.modules)"
+    command = [sys.executable, "-c", code, "report", "--format", "csv", "--ledger", str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    result, *modules = done.stdout.splitlines()[-1].split()
+    assert result == "0"
+    assert {"sqlite3", "rich"} <= set(modules)
+    assert not {"httpx", "httpx2", "openai", "opentelemetry.sdk", "pydantic"} & set(modules)
 
 
 # --- advice -----------------------------------------------------------------------------------------------------------
