@@ -98,7 +98,7 @@ def write(path: Path, period: Period, *, hourly: bool, out: TextIO) -> int:
         calls, *counts = charges[charge]
         for line in _lines(calls, dict(zip(_COUNTS, counts, strict=True)), split=charge.split):
             told = _row(charge, line, length, vendors)
-            writer.writerow([cell(told.get(name)) for name in COLUMNS])
+            writer.writerow([told.get(name) for name in COLUMNS])
     return int(left_out)
 
 
@@ -146,13 +146,14 @@ _WITHIN: Final = {
 def _row(charge: _Charge, line: _Line, length: int, vendors: dict[str, str]) -> dict[str, Any]:
     start = datetime.fromtimestamp(charge.slot * length, UTC)
     month = start.replace(day=1, hour=0)
-    provider = charge.provider or charge.host or "unknown"
-    model = charge.model or charge.operation or "unknown"
+    host, operation = _text(charge.host), _text(charge.operation)
+    provider = _text(charge.provider) or host or "unknown"
+    model = _text(charge.model) or operation or "unknown"
     meter = f"{line.kind.replace('_', ' ').title()} {line.unit}"
     cost = _decimal(line.cost)
     return {
         **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), cost),
-        "BillingAccountId": charge.host or provider,
+        "BillingAccountId": host or provider,
         "BillingCurrency": "USD",
         "BillingPeriodStart": _time(month),
         "BillingPeriodEnd": _time((month + timedelta(days=32)).replace(day=1)),
@@ -170,13 +171,18 @@ def _row(charge: _Charge, line: _Line, length: int, vendors: dict[str, str]) -> 
         "PricingCategory": "Standard",
         "ServiceCategory": "AI and Machine Learning",
         "ServiceSubcategory": "Generative AI",
-        "ServiceName": f"{provider} {charge.operation}".strip(),
+        "ServiceName": f"{provider} {operation}".strip(),
         "SkuMeter": meter,
         "SkuPriceId": f"{model}/{line.kind}",
         "Tags": _tags(charge.tags),
-        "x_CostSource": charge.source,
-        "x_Operation": charge.operation,
+        "x_CostSource": _text(charge.source),
+        "x_Operation": operation,
     }
+
+
+def _text(value: object) -> str:
+    """Return text without space around it, of which a spreadsheet runs nothing."""
+    return str(cell(str(value or "").strip()))
 
 
 def _tags(text: str | None) -> str | None:

@@ -124,7 +124,7 @@ def _groups(path: Path, period: Period, *, by: tuple[str, ...], first_chunks: bo
     kinds = ["outcome", "cost_source", BILLED]
     groups: defaultdict[Key, Group] = defaultdict(Group)
     classes: defaultdict[tuple[Key, tuple[Any, ...]], list[int]] = defaultdict(lambda: [0] * len(_SUMS))
-    span = (*values, period.since, period.until)
+    span: tuple[str | float, ...] = (*values, period.since, period.until)
     with reading(path) as connection:
         for row in grouped(connection, [STEPS, *keys, *kinds], _SUMS, span):
             key, kind, sums = row[1 : len(by) + 1], row[len(by) + 1 : -len(_SUMS)], row[-len(_SUMS) :]
