@@ -135,7 +135,9 @@ def as_csv(report: Report) -> None:
 def as_advice(lines: Sequence[str]) -> None:
     """Print advice for people."""
     screen = console()
-    for line in lines or ["Nothing stands out: no saving here would be a hundredth of the spend."]:
+    for line in lines or [
+        "Nothing stands out: no saving here would be a hundredth of the spend, and nothing fails often."
+    ]:
         screen.print(plain(f"* {_clean(line)}"))
 
 
@@ -155,7 +157,7 @@ def _lines(report: Report) -> list[str]:
     against = " In brackets: against the period before." if spend or calls else ""
     told = [f"Spend: {format_usd(total.known_cost)}{spend}"] if "cost" not in report.unknown else []
     told += [f"calls: {total.calls:,}{calls}"] if "calls" not in report.unknown else []
-    lines = [f"{'; '.join(told)}.{against}"]
+    lines = [f"{'; '.join(told)}.{against}"] if report.groups else []
     if total.unpriced:
         lines.append(f"Not in it: {count(total.unpriced, 'call')} that cost something nobody could price.")
     if total.wasted_calls:
