@@ -221,6 +221,17 @@ def test_hours_and_days_stand_in_their_order(write: Any, path: Path) -> None:
     assert figures.TIMES == ("hour", "day")
 
 
+def test_no_number_is_ever_cut(command: Command, write: Any, path: Path) -> None:
+    call = replace(RECORD, started=NOW - 60, cost=123_456_789_012_345, host="a-host-with-a-name.example")
+    write(*[replace(call, model=f"a-model-with-a-long-name-{number}") for number in range(3)])
+    done = command("report", "--ledger", str(path), "--by", "model,host,team,operation,provider")
+    lines = [line for line in done.out.splitlines() if line.startswith("a-m")]
+    assert [line.split()[-5:] for line in lines] == [["1", "100%", "$123,456.79", "-", "1.55"]] * 3
+    heading = next(line.split() for line in done.out.splitlines() if "calls" in line)
+    assert heading[-6:] == ["calls", "ok", "spend", "wasted", "p95", "s"]
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
 def test_names_as_long_as_a_page_keep_the_table_in_its_width(command: Command, write: Any, path: Path) -> None:
     write(replace(RECORD, started=NOW - 60, model="x" * 10_000), replace(RECORD, started=NOW - 60, model="\u202egpt"))
     done = command("report", "--ledger", str(path))

@@ -116,8 +116,8 @@ def _cheaper(model: _Model, prices: PriceTable) -> Iterator[tuple[float, str]]:
     listed, then = _at(price, model), _at(cheaper, model)
     share = then / listed if listed else 1.0  # what is paid may differ from the list: the ratio carries over better
     line = (
-        f"{model.name}: {count(model.short_calls, 'short call')} (at most {SHORT_IN:,} tokens in, {SHORT_OUT} out) cost "
-        f"{format_usd(round(model.short_cost))}. By list prices {name} takes {share:.0%} of that, about "
+        f"{model.name}: {count(model.short_calls, 'short call')} (at most {SHORT_IN:,} tokens in, {SHORT_OUT} out) "
+        f"cost {format_usd(round(model.short_cost))}. By list prices {name} takes {share:.0%} of that, about "
         f"{format_usd(round(model.short_cost * share))}. Where its answers do, change `model`."
     )
     yield model.short_cost * (1 - share), line
