@@ -199,7 +199,7 @@ class CallRecord:
     double_billing: bool
     """An ambiguous failure was retried: two answers may be billed."""
     answered: bool
-    """Some of an answer came, or an upstream may have worked on one: the cost is a question, also where it is unknown."""
+    """Some of an answer came, or an upstream may have worked on one: its cost is a question, also where unknown."""
     fell_back_from: str | None
     input_tokens: int | None
     output_tokens: int | None
