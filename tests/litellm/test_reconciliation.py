@@ -1,4 +1,4 @@
-"""Two accounts of the same thousand calls: ours, and the gateway's own. docs/reconciliation.md tells what came of it."""
+"""Two accounts of the same thousand calls: ours, and the gateway's own; docs/reconciliation.md says what came of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 import huddle_otel
 from huddle_otel import RetryPolicy
+from huddle_otel_exporters import set_up
 from huddle_otel_exporters.ledger import open_reader
 from tests.client.support import SDK, Recorded
 from tests.litellm.mix import KINDS, OWN_PRICES, RULES, Kind, Planned, Verdict, plan
@@ -90,6 +91,7 @@ def accounts(proxy: Proxy, upstream: Gateway, tmp_path_factory: pytest.TempPathF
         seconds = time.monotonic() - began
         assert huddle_otel.flush(30)
         huddle_otel.uninstrument()
+        set_up(["ledger"]).shutdown()
     rows = _rows(ledger)
     ids = {row["request_id"] for row in rows.values()}
     _wait(lambda: ids <= set(proxy.book()), _WRITTEN)
