@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 import openai
@@ -20,10 +18,9 @@ from huddle_otel import TimeoutPolicy
 from huddle_otel.gateway import Gateway, Rule, faults
 from huddle_otel.gateway.kinds import Fault
 from huddle_otel.gateway.personas import LITELLM
-from huddle_otel_exporters import set_up
-from huddle_otel_exporters.ledger import open_reader
 from tests.client.support import FLAVOURS, KEY, SAY, Instrument, Recorded, with_async
 from tests.client.test_streams import _ctrl_c
+from tests.telemetry.conftest import Rows
 
 WHOLE: Final = 68_000
 """What the gateway says of an answer: 2 tokens in, 8 out; nano-dollars."""
@@ -78,7 +75,8 @@ def so_far(name: str, outcome: str, *faults: Fault, **more: Any) -> Class:
     return stream(f"{name}-usage-so-far", outcome, *faults, **told)
 
 
-_500, _429, _RETRIED = faults.status(500), faults.rate_limited(), {"settings": {}}
+_500, _429 = faults.status(500), faults.rate_limited()
+_RETRIED: Final[dict[str, Any]] = {"settings": {}}
 _NOTHING: Final[dict[str, Any]] = {"answered": False}
 CLASSES: Final = (
     plain("whole", "ok", cost=WHOLE, source="gateway"),
@@ -117,23 +115,6 @@ CLASSES: Final = (
     so_far("left", "abandoned", leaves=3),
     so_far("cancelled", "cancelled", faults.stall(2), leaves=3, cancelled=True),
 )
-
-
-@pytest.fixture
-def row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dict[str, Any]]]:
-    """`row()`: the only one of a ledger that is written meanwhile."""
-    path = tmp_path / "ledger.db"
-    monkeypatch.setenv("HUDDLE_OTEL_LEDGER", str(path))
-
-    def read() -> dict[str, Any]:
-        assert huddle_otel.flush()
-        with closing(open_reader(path)) as connection:
-            found = connection.execute("SELECT * FROM calls")
-            (only,) = found.fetchall()
-            return dict(zip((column[0] for column in found.description), only, strict=True))
-
-    yield read
-    set_up(["ledger"]).shutdown()  # the process has one pipeline, and the next test another file
 
 
 def _play(case: Class, flavour: str, instrument: Instrument, **settings: Any) -> None:
@@ -199,10 +180,10 @@ BOTH: Final = [pytest.param(case, flavour, id=f"{case}-{flavour}") for case in C
 
 @pytest.mark.parametrize(("case", "flavour"), BOTH)
 def test_every_class_is_accounted_for(
-    instrument: Instrument, recorded: Recorded, row: Callable[[], dict[str, Any]], case: Class, flavour: str
+    instrument: Instrument, recorded: Recorded, rows: Rows, case: Class, flavour: str
 ) -> None:
     _play(case, flavour, instrument, exporters=["ledger"])
-    told = row()
+    (told,) = rows()
     assert (told["outcome"], bool(told["answered"])) == (case.outcome, case.answered)
     assert (told["cost"], told["cost_source"]) == (case.cost, case.source)
     assert bool(told["double_billing"]) == case.double
@@ -231,7 +212,7 @@ def _failed_response(usage: dict[str, int]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
 def test_a_failed_response_tells_what_it_used(
-    instrument: Instrument, recorded: Recorded, row: Callable[[], dict[str, Any]], streamed: bool
+    instrument: Instrument, recorded: Recorded, rows: Rows, streamed: bool
 ) -> None:
     body = _failed_response({"input_tokens": 10, "output_tokens": 5, "total_tokens": 15})
     event = {"type": "response.failed", "sequence_number": 1, "response": body}
@@ -243,7 +224,7 @@ def test_a_failed_response_tells_what_it_used(
         with openai.OpenAI() as client:
             answer: Any = client.responses.create(model="gpt-4.1", input="hi", stream=streamed)
             list(answer if streamed else ())
-    told = row()
+    (told,) = rows()
     assert (told["outcome"], told["cost"], told["cost_source"]) == ("error", 10 * 2_000 + 5 * 8_000, "catalogue")
     assert recorded.total("huddle.client.cost.waste.usd", huddle__outcome="error") == 6e-05
 
