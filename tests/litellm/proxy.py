@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 START_SECONDS: Final = 150.0
 """Usually 15 to 20 s; a busy machine with cold files takes several times that."""
-LIFETIME_SECONDS: Final = 900
+LIFETIME_SECONDS: Final = 1800
 """The proxy ends by itself after this, should the test run be killed before it can stop it."""
 _STOP_SECONDS: Final = 5.0
 _LOG_TAIL: Final = 8_000

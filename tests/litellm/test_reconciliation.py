@@ -188,6 +188,11 @@ def test_an_estimate_by_the_gateways_own_prices_is_no_estimate(
     for each in compared:
         if each.kind.exact:
             assert each.row["cost_estimate"] == each.row["cost"], each
-    report(f"{len(accounts.pairs)} calls through a real LiteLLM proxy in {accounts.seconds:.1f} s")
+    report(
+        f"{len(accounts.pairs)} calls through a real LiteLLM proxy in {accounts.seconds:.1f} s, "
+        f"{len(accounts.earlier)} attempts had to be made again. {len(compared)} told a cost: "
+        f"{sum(each.row['cost'] for each in compared):,} nano-dollars in our account, "
+        f"{sum(each.entries[0].cost or 0 for each in compared):,} in the gateway's."
+    )
     report(estimates((each.kind.name, each.row["cost"], each.row["cost_estimate"]) for each in compared))
     report(unknowns((each.kind.name, each.row, each.entries) for each in accounts.pairs if each.row["cost"] is None))
