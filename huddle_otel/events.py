@@ -121,6 +121,8 @@ class Finished:
     """Result of the last attempt where no `AttemptFailed` told it (`ok`, `abandoned`, …); empty where one did."""
     double_billing: bool
     """An ambiguous failure was retried: two answers may be billed."""
+    may_be_billed: bool = False
+    """An attempt that brought no answer may have been worked on: broken off, late, or interrupted on its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +199,7 @@ class CallRecord:
     double_billing: bool
     """An ambiguous failure was retried: two answers may be billed."""
     answered: bool
-    """An upstream took the request and some of its answer came: its cost is a question, also where it is unknown."""
+    """Some of an answer came, or an upstream may have worked on one: its cost is a question, also where unknown."""
     fell_back_from: str | None
     input_tokens: int | None
     output_tokens: int | None

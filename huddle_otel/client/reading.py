@@ -129,6 +129,11 @@ def _get(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
+def _tells(choice: Any) -> bool:
+    """Tell whether a choice without content says anything else: who speaks, or why it ends."""
+    return bool(_get(choice, "finish_reason") or _get(_get(choice, "delta"), "role"))
+
+
 class Responses:
     """Responses of this process whose usage did not come with the call that made them. Thread-safe, bounded."""
 
@@ -300,8 +305,9 @@ class StreamFold:
             self.chunks += 1
         if usage is None:
             return True
+        # some upstreams tell on every chunk what was used so far: the last word counts, also of a stream cut short
         self._answer.usage = usage_of(usage) or self._answer.usage
-        return not (self.hide_usage and not content and not any(_get(each, "finish_reason") for each in choices or ()))
+        return not (self.hide_usage and not content and not any(map(_tells, choices or ())))
 
     def _see_choice(self, choice: dict[str, Any]) -> bool:
         reason = choice.get("finish_reason")

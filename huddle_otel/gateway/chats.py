@@ -28,6 +28,7 @@ def chat(asked: Asked) -> Served:
             usage=_wants_usage(request),
             cost=asked.cost(answer.usage),
             with_choice=asked.persona.usage_with_choice,
+            so_far=asked.persona.usage_so_far,
         )
         return Served(model=asked.model, script=script)
     body = plain_json(answer)

@@ -213,8 +213,8 @@ COST_UNKNOWN: Final = Metric(
     name="huddle.client.cost.unknown",
     kind=Kind.COUNTER,
     unit="{call}",
-    description="Answered calls that nobody could price.",
-    attributes=(MODEL,),
+    description="Calls that cost something, or may have, and that nobody could price.",
+    attributes=(MODEL, OUTCOME),
 )
 COST_WASTE: Final = Metric(
     name="huddle.client.cost.waste.usd",

@@ -41,7 +41,7 @@ def record_of(
         attempts=event.attempts,
         waited=event.waited,
         double_billing=event.double_billing,
-        answered=answer.answered,
+        answered=answer.answered or event.may_be_billed,
         fell_back_from=event.fell_back_from or None,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
