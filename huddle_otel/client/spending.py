@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from huddle_otel.client.clock import clock
 from huddle_otel.errors import ConfigurationError
 from huddle_otel.events import Failure, Fault, Finished, Request, RetryClass
 from huddle_otel.policy.call import BUDGET_EXCEEDED, Pending, Refused
@@ -19,7 +20,7 @@ from huddle_otel.policy.retry import classify
 from huddle_otel.settings import SpendGuard, StoreUrl
 from huddle_otel.spend import PriceTable, current_tags, format_usd, nano, spend_of
 from huddle_otel.spend.accounts import Ask, Hold, Over, Taken
-from huddle_otel.spend.guard import Budgets, leased, reserve, settle
+from huddle_otel.spend.guard import Budgets, leased, reserve, settle, settled
 from huddle_otel.spend.shared import Word, releasing, reserving, settling
 from huddle_otel.spend.worst_case import worst_case
 from huddle_otel.telemetry.answer import Answer
@@ -33,12 +34,16 @@ MARGIN: Final = 60.0
 """Seconds a shared reservation outlives the call's total time: settling may have to wait for a store that is away."""
 _LONGEST: Final = 86_400.0
 """Seconds a call without a total time is taken to last at most."""
+_TICK: Final = 0.005
+"""A wait may end this much early, s."""
 
 
 @dataclass(slots=True, eq=False)
 class Reservation:
     """What one call has reserved, from the first question to its settlement."""
 
+    begun: float
+    """By `clock()`, s."""
     lasts: float
     """Seconds until the store takes it as spent."""
     lease: str = field(default_factory=lambda: secrets.token_hex(12))
@@ -115,7 +120,7 @@ class Spending:
             usage = worst_case(request.body, output_tokens=most)
             return spend_of(usage, models=(request.model,), reported=None, table=self._prices).total
 
-        reservation, store = Reservation(min(total, _LONGEST) + MARGIN), self._store
+        reservation, store = Reservation(clock(), min(total, _LONGEST) + MARGIN), self._store
         with self._lock:
             asks = self._budgets.asks(request.model, current_tags(), estimate)
             shared = [ask for ask in asks if ask.guard.store]
@@ -139,7 +144,8 @@ class Spending:
     def conclude(self, reservation: Reservation) -> Refused | None:
         """Go on from the store's word, or without it if there is none by now. Returns the refusal, if it is one."""
         store = self._store
-        if store is not None and not reservation.ticket.done():
+        waited = clock() - reservation.begun + _TICK
+        if store is not None and not reservation.ticket.done() and waited >= store.timeout:
             store.failed(f"no answer in {store.timeout:g} s")
         with self._lock:
             reservation.waits = False
@@ -209,9 +215,16 @@ class Spending:
             holds, reservation.holds = reservation.holds, []
             settle(holds, cost)
         shared = [hold for hold in holds if hold.ask.guard.store]
-        if self._store is not None and any(hold.leased or hold.cost(cost) for hold in shared):
+        if self._store is not None and any(not hold.unsaid or hold.cost(cost) for hold in shared):
             command = settling(shared, cost, lease=reservation.lease, lasts=reservation.lasts)
-            self._store.put(command, lambda word: self._saw([hold.ask for hold in shared], word), lasting=True)
+            self._store.put(command, lambda word: self._settled(shared, cost, word), lasting=True)
+
+    def _settled(self, holds: Sequence[Hold], cost: int | None, word: Word | None) -> None:
+        """Note that the store knows what a call cost."""
+        if word is not None:
+            with self._lock:
+                now = self._wall()
+                settled(holds, cost, word.figures, now, ahead=word.now - now)
 
     def _saw(self, asks: Sequence[Ask], word: Word | None) -> None:
         """Note what the store tells of accounts."""

@@ -51,13 +51,13 @@ class Job:
 class Store:
     """A Redis or Valkey, reached or away. Safe for threads and finalisers."""
 
-    def __init__(self, url: StoreUrl, timeout: float, *, pause: float = PAUSE) -> None:
+    def __init__(self, url: StoreUrl, timeout: float) -> None:
         """Take the URL and the seconds that connecting, and an answer, may take. Nothing is opened yet.
 
         Raises:
             ConfigurationError: The URL has a query that redis does not understand.
         """
-        self.url, self.timeout, self.pause = url, timeout, pause
+        self.url, self.timeout, self.pause = url, timeout, PAUSE
         self.renew()
         _stores.add(self)
         # a multiprocessing child leaves by os._exit(), after its own finalizers, and a fork keeps none of these
@@ -200,22 +200,27 @@ class Store:
         trouble = None
         for job, reply in zip(batch, replies, strict=True):
             self._backlog.popleft()
-            if not isinstance(reply, Exception):
-                self._tell(job, reply)
-            elif is_damage(reply):
-                self._unusable(job.command.keys, reply)
-                self._tell(job, None)
-            else:
+            if isinstance(reply, Exception) and not is_damage(reply):
                 trouble = reply
                 self._backlog.append(job)
+            else:
+                self._tell(job, self._word(job.command, reply))
         if trouble is not None:
             self.failed(self._connection.reason(trouble))
             return False
         self._recovered()
         return True
 
-    def _unusable(self, keys: tuple[str, ...], error: Exception) -> None:
-        """Say once of accounts that another has written what is no account under their key."""
+    def _word(self, command: Command, reply: Any) -> Word | None:
+        """Return the word in a reply, None if it has none; say once which accounts somebody has spoiled."""
+        keys, error = command.keys, reply
+        if not keys:
+            return None
+        if isinstance(reply, list):
+            try:
+                return read(reply)
+            except (TypeError, ValueError) as unreadable:
+                error = unreadable
         if keys not in self._damaged and len(self._damaged) < _MOST_TOLD:
             self._damaged.add(keys)
             _LOG.warning(
@@ -223,6 +228,7 @@ class Store:
                 self._connection.reason(error),
                 ", ".join(keys),
             )
+        return None
 
     def _recovered(self) -> None:
         with self._lock:
@@ -230,10 +236,10 @@ class Store:
         if back:
             _LOG.info("huddle_otel: the spend guard's store %s is well again", self.url)
 
-    def _tell(self, job: Job, reply: Any) -> None:
+    def _tell(self, job: Job, word: Word | None) -> None:
         """Tell a job what came of it; the thread outlives whatever that leads to."""
         try:
-            job.done(read(reply) if isinstance(reply, list) else None)
+            job.done(word)
         except Exception:  # noqa: BLE001 - whatever it is, the others go on
             _LOG.warning("huddle_otel: a shared account could not be kept", exc_info=True)
 

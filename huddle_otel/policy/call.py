@@ -278,7 +278,7 @@ def call(  # noqa: PLR0913 - the models, the policies, and what the glue measure
     if guarded:
         reply = yield Reserve()
         if isinstance(reply, Pending):
-            reply = yield Await(min(reply.max_wait, total))
+            reply = yield Await(min(reply.max_wait, total / 2))  # the rest is for the call itself
         if reply is not None:
             # interrupted: nothing was sent that the end could tell of
             yield Emit(_finished(state, reply if isinstance(reply, Refused) else None))

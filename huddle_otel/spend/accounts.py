@@ -22,8 +22,15 @@ class Account:
     warned: bool = False
     seen: float | None = None
     """Unix time at which the store last told of it, s; None for an account of this process alone."""
-    version: int = 0
-    """How often the store has told of it."""
+    unsaid_spent: int = 0
+    """Part of `spent` that the store has not been told of: it was away."""
+    unsaid_reserved: int = 0
+    """The same of `reserved`."""
+
+    def begin(self, began: float) -> None:
+        """Begin a period, with nothing spent."""
+        self.began, self.warned = began, False
+        self.spent = self.reserved = self.unsaid_spent = self.unsaid_reserved = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -56,9 +63,8 @@ class Hold:
     amount: int
     began: float
     """The period it is on the account of."""
-    version: int
-    leased: bool
-    """The store has it."""
+    unsaid: bool
+    """There is a store, and it does not have it."""
 
     def cost(self, cost: int | None) -> int:
         """Return what it becomes when the call cost so much: itself, where nobody knows."""

@@ -58,8 +58,10 @@ class Budget:
             over = self._over(ask.key, account, now)
             if self.guard.action == "block":
                 return None, over
+        unsaid = bool(self.guard.store)
         account.reserved += asked
-        return Hold(ask, account, asked, account.began, account.version, leased=False), over
+        account.unsaid_reserved += asked if unsaid else 0
+        return Hold(ask, account, asked, account.began, unsaid), over
 
     def hear(self, key: str, figures: Figures, now: float, *, ahead: float) -> Account:
         """Take over what the store tells of an account; returns it.
@@ -72,9 +74,11 @@ class Budget:
         """
         self.ahead = ahead
         account = self.accounts.setdefault(key, Account(figures.began))
-        account.warned = account.warned and account.began == figures.began
-        account.began, account.spent, account.reserved = figures.began, figures.spent, figures.reserved
-        account.seen, account.version = now, account.version + 1
+        if account.began != figures.began:
+            account.begin(figures.began)
+        account.spent = figures.spent + account.unsaid_spent
+        account.reserved = figures.reserved + account.unsaid_reserved
+        account.seen = now
         return account
 
     def leased(
@@ -90,7 +94,7 @@ class Budget:
         before = account.spent + account.reserved - (asked if granted else 0)
         exceeded = ask.unpriced or before + asked > self.limit
         over = self._over(ask.key, account, now, spent=before) if exceeded else None
-        return Hold(ask, account, asked, account.began, account.version, leased=True), over
+        return Hold(ask, account, asked, account.began, unsaid=False), over
 
     def snapshot(self, now: float) -> list[dict[str, Any]]:
         """Return each account's figures, in nano-dollars and seconds."""
@@ -130,8 +134,7 @@ class Budget:
         if account is None:
             account = self.accounts[key] = Account(start_of(self.guard.per, now))
         elif now >= next_after(self.guard.per, account.began):
-            account.began, account.spent, account.reserved = start_of(self.guard.per, now), 0, 0
-            account.warned = False
+            account.begin(start_of(self.guard.per, now))
         return account
 
 
@@ -175,9 +178,19 @@ def settle(holds: Iterable[Hold], cost: int | None) -> None:
     for hold in holds:
         account = hold.account
         if account.began == hold.began:
-            if hold.leased or hold.version == account.version:  # else the store has told of it since, without this
-                account.reserved = max(account.reserved - hold.amount, 0)
+            account.reserved = max(account.reserved - hold.amount, 0)  # a store that lost its data has told of none
             account.spent += hold.cost(cost)
+            if hold.unsaid:
+                account.unsaid_reserved -= hold.amount
+                account.unsaid_spent += hold.cost(cost)
+
+
+def settled(holds: Iterable[Hold], cost: int | None, figures: Iterable[Figures], now: float, *, ahead: float) -> None:
+    """Take over what the store tells when it has been told what a call cost; the arguments are those of the others."""
+    for hold, each in zip(holds, figures, strict=True):
+        if hold.unsaid and hold.account.began == hold.began:
+            hold.account.unsaid_spent -= hold.cost(cost)
+        hold.ask.budget.hear(hold.ask.key, each, now, ahead=ahead)
 
 
 class Budgets:
@@ -195,7 +208,7 @@ class Budgets:
         """Keep what was spent and no reservation: what is under way is under way in another process."""
         for budget in self._budgets.values():
             for account in budget.accounts.values():
-                account.reserved = 0
+                account.reserved = account.unsaid_reserved = 0
 
     def asks(
         self, model: str, tags: Mapping[str, TagValue], estimate: Callable[[SpendGuard], int | None]

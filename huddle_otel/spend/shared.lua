@@ -10,6 +10,9 @@
 --
 -- Every verb may be repeated with the same id and counts once. Amounts are nano-dollars and are only ever added as the
 -- texts they came as, which is exact; comparisons are in doubles, exact up to 2^53.
+--
+-- What reserves begins with a write that needs memory: a store that is full then refuses the whole. One that settles
+-- begins with one that frees some, and goes through.
 
 local KEEP = 3600 -- seconds an account outlives its period: another machine's clock plays no part, a slow reply does
 local verb, now, id, lasts = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
@@ -45,19 +48,20 @@ local function open(hash, leases, per) -- begins the period, if it is not begun
   local began, ends = period_of(per)
   local held = tonumber(redis.call('HGET', hash, 'began'))
   if held and held >= began then return ends end -- a clock that goes back opens no period again
-  redis.call('DEL', hash, leases)
+  if held then redis.call('DEL', hash, leases) end
   redis.call('HSET', hash, 'began', string.format('%d', began), 'spent', '0', 'reserved', '0')
   if ends then redis.call('EXPIRE', hash, math.ceil(ends - now) + KEEP) end
   return ends
 end
 
 local function sweep(hash, leases) -- what nobody settled in time may have been billed: it counts as spent
-  for _, lease in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now)) do
-    local amount = string.match(lease, '%d+$')
+  local late = redis.call('ZRANGEBYSCORE', leases, '-inf', now)
+  for _, each in ipairs(late) do
+    local amount = string.match(each, '%d+$')
     add(hash, 'reserved', negative(amount))
     add(hash, 'spent', amount)
   end
-  redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
+  if #late > 0 then redis.call('ZREMRANGEBYSCORE', leases, '-inf', now) end
 end
 
 local function lease(leases, amount, ends) -- returns whether it is new

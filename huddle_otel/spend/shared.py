@@ -64,7 +64,7 @@ def settling(holds: Sequence[Hold], cost: int | None, *, lease: str, lasts: floa
     for hold in holds:
         cost_here, began = _amount(hold.cost(cost)), str(int(hold.began))
         arguments += (hold.ask.guard.per, _amount(hold.amount), cost_here, began)
-    verb = "settle" if holds[0].leased else "charge"
+    verb = "charge" if holds[0].unsaid else "settle"
     return _command(verb, [hold.ask for hold in holds], arguments, lease, lasts, now)
 
 
