@@ -126,6 +126,7 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
 	@$(BIN3)/python -m tests.bench $(ARGS)
 	$(BIN3)/python -m tests.bench.ledger
+	if command -v redis-server > /dev/null; then $(BIN3)/python -m tests.bench.spending; fi
 
 .PHONY: bench-others
 bench-others: $(LANE3)/.ready $(OTHERS:%=.venv/beside-%/.ready) ## Measure ours beside other instrumentations

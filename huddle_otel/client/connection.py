@@ -58,6 +58,16 @@ class Connection:
             self.drop()  # it stood, and something has closed it while nobody used it
             return self._round_trip(commands)
 
+    def version(self) -> str:
+        """Return what the server says it is: `redis 7.0.15`, `valkey 8.1.0`.
+
+        Raises:
+            redis.RedisError: As `send`.
+        """
+        told: dict[str, Any] = self._client.info("server")
+        names = [name for name in ("valkey", "redis") if f"{name}_version" in told]
+        return f"{names[0]} {told[f'{names[0]}_version']}" if names else "unknown"
+
     def drop(self) -> None:
         """Close the connection; the next command opens another."""
         self._used = False

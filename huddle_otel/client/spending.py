@@ -46,8 +46,10 @@ class Reservation:
     """By `clock()`, s."""
     lasts: float
     """Seconds until the store takes it as spent."""
-    lease: str = field(default_factory=lambda: secrets.token_hex(12))
-    """Its name in the store."""
+    lease: str = ""
+    """Its name in the store, if there is one."""
+    ticket: Future[bool] | None = None
+    """Resolves when the store has spoken, or will not."""
     holds: list[Hold] = field(default_factory=list[Hold])
     asked: Sequence[Ask] = ()
     """What the store has been asked."""
@@ -55,8 +57,6 @@ class Reservation:
     """For the store's word."""
     heard: Taken | None = None
     """What that was."""
-    ticket: Future[bool] = field(default_factory=Future[bool])
-    """Resolves when the store has spoken, or will not."""
 
 
 class Spending:
@@ -121,31 +121,36 @@ class Spending:
             return spend_of(usage, models=(request.model,), reported=None, table=self._prices).total
 
         reservation, store = Reservation(clock(), min(total, _LONGEST) + MARGIN), self._store
+        if store is not None:
+            reservation.lease = secrets.token_hex(12)
         with self._lock:
             asks = self._budgets.asks(request.model, current_tags(), estimate)
             shared = [ask for ask in asks if ask.guard.store]
+            # what is refused for its price alone needs no store to say so
+            hopeless = any(ask.unpriced and ask.guard.action == "block" for ask in shared)
             away = store is not None and store.away
-            if any(ask.unpriced and ask.guard.action == "block" for ask in shared):
-                away = True  # what is refused for its price alone needs no store to say so
-            elif away and (refused := self._closed(shared)):
+            if away and not hopeless and (refused := self._closed(shared)):
                 return reservation, refused
-            if away:
+            if away or hopeless:
                 shared = []
             taken = reserve((ask for ask in asks if ask not in shared), self._wall())
             reservation.holds = taken.holds
-            reservation.asked, reservation.waits = shared, bool(shared) and not taken.blocked
-        if store is None or not reservation.waits:
-            return reservation, self._judge(reservation, taken)
-        self._judge(reservation, taken)
-        command = reserving(shared, lease=reservation.lease, lasts=reservation.lasts)
+        refused = self._judge(reservation, taken)
+        if refused is None and store is not None and shared:
+            return reservation, self._ask(store, shared, reservation)
+        return reservation, refused
+
+    def _ask(self, store: Store, asks: Sequence[Ask], reservation: Reservation) -> Pending:
+        reservation.asked, reservation.waits, reservation.ticket = asks, True, Future()
+        command = reserving(asks, lease=reservation.lease, lasts=reservation.lasts)
         store.put(command, lambda word: self._heard(reservation, word), lasting=False)
-        return reservation, Pending(store.timeout)
+        return Pending(store.timeout)
 
     def conclude(self, reservation: Reservation) -> Refused | None:
         """Go on from the store's word, or without it if there is none by now. Returns the refusal, if it is one."""
-        store = self._store
-        waited = clock() - reservation.begun + _TICK
-        if store is not None and not reservation.ticket.done() and waited >= store.timeout:
+        store, ticket = self._store, reservation.ticket
+        late = store is not None and clock() - reservation.begun + _TICK >= store.timeout
+        if store is not None and late and ticket is not None and not ticket.done():
             store.failed(f"no answer in {store.timeout:g} s")
         with self._lock:
             reservation.waits = False
@@ -169,7 +174,8 @@ class Spending:
         if unwanted and self._store is not None:
             command = releasing(reservation.asked, lease=reservation.lease)
             self._store.put(command, lambda told: self._saw(reservation.asked, told), lasting=True)
-        reservation.ticket.set_result(word is not None)
+        if reservation.ticket is not None:
+            reservation.ticket.set_result(word is not None)
 
     def _closed(self, asks: Sequence[Ask]) -> Refused | None:
         """Return the refusal of a limit that lets nothing through without its store."""
