@@ -78,6 +78,34 @@ def test_killed_and_started_again_with_nothing_it_counts_what_is_spent_from_ther
     assert PASSWORD not in caplog.text
 
 
+def test_killed_and_started_again_with_its_data_it_has_lost_nothing(
+    instrument: Instrument, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    instrument(spend_guard=_shared(redis_server))
+    _ask()
+    assert huddle_otel.flush()
+    redis_server.ask("SAVE")
+    redis_server.kill()
+    _ask()
+    redis_server.start()
+    until(lambda: _said(caplog, BACK))
+    until(huddle_otel.flush)
+    assert redis_server.account("day::") == {"spent": 2 * COST, "reserved": 0}
+
+
+def test_a_user_with_the_rights_that_the_docs_name_may_keep_accounts(
+    instrument: Instrument, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    rights = ["+eval", "+ping", "+time", "+del", "+expire", "+@hash", "+@sortedset"]
+    redis_server.ask("ACL", "SETUSER", "guard", "on", ">its-own-word", "~{huddle_otel:spend}:*", *rights)
+    own = redis_server.url.replace(f":{PASSWORD}", "guard:its-own-word")
+    instrument(spend_guard=_shared(redis_server, store=own, on_store_failure="closed"))
+    _ask()
+    assert huddle_otel.flush()
+    assert redis_server.account("day::") == {"spent": COST, "reserved": 0}
+    assert caplog.messages == []
+
+
 def test_what_was_last_seen_still_limits_while_it_is_away(
     gateway: Gateway, instrument: Instrument, redis_server: RedisServer
 ) -> None:
