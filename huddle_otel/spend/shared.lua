@@ -76,7 +76,6 @@ for n = 1, #KEYS / 2 do
   local hash, leases, per, amount = KEYS[2 * n - 1], KEYS[2 * n], ARGV[at + 1], ARGV[at + 2]
   local ends = open(hash, leases, per)
   if verb == 'reserve' then
-    sweep(hash, leases)
     local used = redis.call('HMGET', hash, 'spent', 'reserved')
     local over = tonumber(used[1]) + tonumber(used[2]) + tonumber(amount) > tonumber(ARGV[at + 3])
     if over and ARGV[at + 4] == '1' then granted = 0 end
@@ -88,7 +87,6 @@ for n = 1, #KEYS / 2 do
     elseif verb == 'charge' and redis.call('HGET', hash, 'began') == began and lease(leases, '0', ends) then
       add(hash, 'spent', cost)
     end
-    sweep(hash, leases)
   end
   accounts[n] = {hash = hash, leases = leases, amount = amount, ends = ends}
 end
@@ -98,6 +96,7 @@ for _, account in ipairs(accounts) do
   if verb == 'reserve' and granted == 1 and lease(account.leases, account.amount, account.ends) then
     add(account.hash, 'reserved', account.amount)
   end
+  sweep(account.hash, account.leases)
   told[#told + 1] = redis.call('HMGET', account.hash, 'began', 'spent', 'reserved')
 end
 return told

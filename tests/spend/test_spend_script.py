@@ -92,7 +92,8 @@ def test_what_nobody_settles_in_time_counts_as_spent(redis_server: RedisServer) 
     asks = [_ask(300)]
     word = _reserve(redis_server, asks, "crashed", lasts=60)
     assert _held(redis_server, asks, now=NOON + 59) == [(0, 300)]
-    assert _held(redis_server, asks, now=NOON + 60) == [(300, 0)]
+    refused = _reserve(redis_server, [_ask(701)], "b", now=NOON + 60)
+    assert [(each.spent, each.reserved) for each in refused.figures] == [(300, 0)]
     assert redis_server.leases("day::") == 0
     _settle(redis_server, asks, word, 100, "crashed", now=NOON + 61)  # too late
     assert _held(redis_server, asks, now=NOON + 61) == [(300, 0)]
