@@ -410,7 +410,7 @@ _GUARD_CHOICES: Final = {
 }
 
 
-def _store(value: Any) -> StoreUrl | str:
+def _store(value: object) -> StoreUrl | str:
     """Return the URL of a store, empty for none.
 
     Raises:
@@ -418,16 +418,19 @@ def _store(value: Any) -> StoreUrl | str:
     """
     if value == "":
         return ""
-    try:
-        parts = urlsplit(value)
-        parts.port  # noqa: B018 - raises for what is no number
-        place = parts.path if parts.scheme == "unix" else parts.hostname if parts.scheme in {"redis", "rediss"} else ""
-    except (ValueError, AttributeError, TypeError):  # no URL, or no text
-        place = ""
-    if not place:
+    if not isinstance(value, str) or not _names_a_store(value):
         permitted = "a URL such as redis://host:6379/0, rediss:// for TLS, unix:///path, or empty"
         raise ConfigurationError(field="SpendGuard.store", value="(hidden)", permitted=permitted)
     return StoreUrl(value)
+
+
+def _names_a_store(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return bool(parts.path) if parts.scheme == "unix" else parts.scheme in {"redis", "rediss"} and bool(host)
 
 
 PriceOverride = Mapping[str, Mapping[str, Any]]

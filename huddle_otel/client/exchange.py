@@ -216,7 +216,7 @@ class Exchange:
         if self._leave is not None and self._leave.ticket is not None:
             self._runtime.circuits.give_up(self._leave)
         if self._reservation is not None and self._runtime.spending is not None and not self._delivered:
-            cost = None if self.number else 0  # nothing to do after an end that was told
+            cost = None if self.number else 0
             self._runtime.recorder.guard("spend", self._runtime.spending.end, self._reservation, cost)
 
     # --- an attempt --------------------------------------------------------------------------------------------------
@@ -395,8 +395,9 @@ class Exchange:
         if self._body is not None:
             guard("reading", self._body.fold.settle)
         guard("spend", account, self.answer, request, runtime.prices)
-        if runtime.spending is not None and self._reservation is not None:
-            guard("spend", runtime.spending.settle, self._reservation, event, self.answer)
+        reservation, self._reservation = self._reservation, None
+        if runtime.spending is not None and reservation is not None:
+            guard("spend", runtime.spending.settle, reservation, event, self.answer)
         duration = clock() - self._started
         runtime.recorder.finish(self.recording, event, self.answer, duration=duration)
 

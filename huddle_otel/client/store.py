@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from huddle_otel.client.connection import FAILURES, Connection, is_damage
+from huddle_otel.client.connection import Connection, is_damage
 from huddle_otel.settings import StoreUrl
 from huddle_otel.spend.shared import Command, Word, read
 
@@ -117,7 +117,7 @@ class Store:
             Whether it is. One that is away is not waited for.
         """
         with self._lock:
-            if self._thread is None and self._queue.empty():
+            if self._thread is None and self._queue.empty() and not self._backlog:
                 return True
         ticket = next(self._asked)
         self.put(Command((), ()), lambda _: self._meet(ticket), lasting=True)
@@ -193,7 +193,7 @@ class Store:
         batch = list(itertools.islice(self._backlog, _BATCH))
         try:
             replies = self._connection.send([job.command for job in batch])
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - whatever redis runs into, the thread lives
             self._connection.drop()
             self.failed(self._connection.reason(error))
             return False
@@ -262,8 +262,8 @@ def _flush_all() -> None:
         store.flush(until)
 
 
-def _in_worker(store: Store) -> None:
-    util.Finalize(store, _flush_all, exitpriority=0)
+def _in_worker(_: Store) -> None:
+    util.Finalize(None, _flush_all, exitpriority=0)
 
 
 def _renew_all() -> None:

@@ -208,7 +208,7 @@ class Budgets:
         """Keep what was spent and no reservation: what is under way is under way in another process."""
         for budget in self._budgets.values():
             for account in budget.accounts.values():
-                account.reserved = account.unsaid_reserved = 0
+                account.reserved = account.unsaid_reserved = account.unsaid_spent = 0  # the other process says it
 
     def asks(
         self, model: str, tags: Mapping[str, TagValue], estimate: Callable[[SpendGuard], int | None]
