@@ -99,10 +99,10 @@ def test_a_closed_limit_blocks_and_says_why(
 def test_a_silent_store_is_waited_for_once_and_not_long(
     gateway: Gateway, instrument: Instrument, silent: str, flavour: str
 ) -> None:
-    instrument(spend_guard=SpendGuard(limit=1, store=silent, store_timeout=0.3))
+    instrument(spend_guard=SpendGuard(limit=1, store=silent, store_timeout=1.5))
     first, *others = [_ask(flavour) for _ in range(3)]
-    assert 0.3 <= first < 2
-    assert max(others) < 0.3
+    assert 1.5 <= first < 4
+    assert max(others) < 1.4
     assert _accounts() == [("day", 3 * COST, 0)]
 
 
@@ -121,7 +121,7 @@ def test_a_call_gives_the_store_at_most_half_of_its_time(
 def test_an_event_loop_is_not_held_up(gateway: Gateway, instrument: Instrument, silent: str) -> None:
     import asyncio
 
-    instrument(spend_guard=SpendGuard(limit=1, store=silent, store_timeout=0.5))
+    instrument(spend_guard=SpendGuard(limit=1, store=silent, store_timeout=2))
     pulses: list[float] = []
 
     async def pulse() -> None:
@@ -135,7 +135,7 @@ def test_an_event_loop_is_not_held_up(gateway: Gateway, instrument: Instrument, 
         beside.cancel()
 
     with_async(work)
-    assert max(later - before for before, later in pairwise(pulses)) < 0.4
+    assert max(later - before for before, later in pairwise(pulses)) < 1.5
     assert len(pulses) > 10
 
 
