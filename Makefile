@@ -18,7 +18,7 @@ LANE3 := .venv/openai-3
 BIN3 := $(LANE3)/bin
 LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
-BACKENDS := prometheus
+BACKENDS := prometheus redis-server
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
 EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli exporters stress))
@@ -80,7 +80,7 @@ test-openai-3: $(LANE3)/.ready
 
 .PHONY: test-backend
 test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debian packages
-	@if ! command -v promtool > /dev/null; then
+	@if ! command -v promtool > /dev/null || ! command -v redis-server > /dev/null; then
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
 	        echo '-- installing Debian packages: $(BACKENDS)'
 	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BACKENDS) > /dev/null
@@ -91,7 +91,7 @@ test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debi
 	    fi
 	fi
 	export CI=1  # from here on what is missing is a failure
-	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters tests/cli)
+	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests)
 
 .PHONY: test-phoenix
 test-phoenix: $(LANE3)/.ready .venv/phoenix/.requirements ## Run the tests against a real trace UI, Arize Phoenix
@@ -127,6 +127,7 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
 	@$(BIN3)/python -m tests.bench $(ARGS)
 	$(BIN3)/python -m tests.bench.ledger
+	if command -v redis-server > /dev/null; then $(BIN3)/python -m tests.bench.spending; fi
 
 .PHONY: bench-others
 bench-others: $(LANE3)/.ready $(OTHERS:%=.venv/beside-%/.ready) ## Measure ours beside other instrumentations
