@@ -12,6 +12,7 @@ import pytest
 
 import huddle_otel
 from huddle_otel import SpendGuard
+from huddle_otel.client.exchange import Exchange
 from huddle_otel.gateway import Gateway, Rule, faults
 from tests.client.spend_calls import BOUNDED, COST, ask
 from tests.client.support import FLAVOURS, Instrument, Recorded
@@ -113,6 +114,21 @@ def test_a_stream_left_early_keeps_its_reservation(gateway: Gateway, instrument:
         next(iter(stream))
         stream.close()
     assert _spent()[""] >= COST
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_call_cut_off_between_two_steps_leaves_nothing_reserved(
+    gateway: Gateway, instrument: Instrument, monkeypatch: pytest.MonkeyPatch, flavour: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    instrument(spend_guard=SpendGuard(limit=1))
+    monkeypatch.setattr(Exchange, "_admit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ask(flavour)
+    assert gateway.calls == []
+    assert _spent() == {"": 0}
 
 
 def test_looking_at_models_reserves_nothing(instrument: Instrument) -> None:

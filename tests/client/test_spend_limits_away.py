@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,7 +16,10 @@ import pytest
 
 import huddle_otel
 from huddle_otel import SpendGuard
+from huddle_otel.client import store
 from huddle_otel.gateway import Gateway
+from huddle_otel.settings import StoreUrl
+from huddle_otel.spend.shared import Command
 from tests.client.spend_calls import BOUNDED, COST, ask, seconds_of
 from tests.client.support import FLAVOURS, Instrument, Recorded, with_async
 
@@ -148,6 +152,36 @@ def test_a_call_cancelled_while_it_waits_for_the_store_leaves_nothing(
     assert _accounts() == [("month", 0, 0)]
     assert recorded.attributes["huddle.outcome"] == "cancelled"
     assert recorded.attributes["huddle.attempts"] == 0
+
+
+def test_where_no_thread_can_be_started_a_call_goes_on(
+    gateway: Gateway, instrument: Instrument, nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "huddle_otel-spend":
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    instrument(spend_guard=SpendGuard(limit=1, store=nobody))
+    monkeypatch.setattr(threading.Thread, "start", start)
+    ask()
+    assert _accounts() == [("day", COST, 0)]
+
+
+def test_what_waits_for_a_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BACKLOG", 3)
+    given_up: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stuck = store.Store(StoreUrl(f"redis://127.0.0.1:{server.getsockname()[1]}"), 30)
+        stuck.put(Command((), ()), lambda _: None, lasting=True)
+        connection, _ = server.accept()  # from here on the thread waits for an answer
+        for number in range(8):
+            stuck.put(Command((), ()), lambda _, number=number: given_up.append(number), lasting=True)  # type: ignore[misc]
+        stuck.close()
+        assert given_up == [3, 4, 5, 6, 7]
+        connection.close()
 
 
 def test_what_has_no_price_is_refused_without_asking(instrument: Instrument, silent: str) -> None:
