@@ -12,24 +12,15 @@ from statistics import median, quantiles
 from typing import Final
 
 from huddle_otel.client.spending import Spending
-from huddle_otel.events import Request
 from huddle_otel.policy.call import Pending
 from huddle_otel.settings import SpendGuard
 from huddle_otel.spend import PriceTable
+from tests.client.spend_calls import COST, request
 from tests.redis_server import RedisServer
 
 CALLS: Final = 2_000
 WARM: Final = 200
-REQUEST: Final = Request(
-    operation="chat",
-    model="gpt-4.1",
-    host="host",
-    port=None,
-    provider="huddle01",
-    stream=False,
-    body={"messages": [{"role": "user", "content": "How long is a day on Mars?"}]},
-    path="/chat/completions",
-)
+REQUEST: Final = request()
 
 
 def measured(guards: tuple[SpendGuard, ...]) -> tuple[list[float], float]:
@@ -45,7 +36,7 @@ def measured(guards: tuple[SpendGuard, ...]) -> tuple[list[float], float]:
         if isinstance(reply, Pending) and reservation.ticket is not None:
             reservation.ticket.result(reply.max_wait)
             spending.conclude(reservation)
-        spending.end(reservation, 68_000)
+        spending.end(reservation, COST)
         took.append(time.perf_counter() - begun)
     cpu = (time.thread_time() - cpu) / CALLS
     spending.flush(time.monotonic() + 10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,13 +16,14 @@ import pytest
 
 import huddle_otel
 from huddle_otel import SpendGuard
+from huddle_otel.client import store
 from huddle_otel.gateway import Gateway
-from tests.client.support import FLAVOURS, SAY, Instrument, Recorded, with_async
+from huddle_otel.settings import StoreUrl
+from huddle_otel.spend.shared import Command
+from tests.client.spend_calls import BOUNDED, COST, ask, seconds_of
+from tests.client.support import FLAVOURS, Instrument, Recorded, with_async
 
-COST = 68_000
-"""Of one call, in nano-dollars."""
 PASSWORD = "hunter2-of-the-store"
-BOUNDED: dict[str, Any] = {**SAY, "max_tokens": 8}
 
 
 @pytest.fixture
@@ -39,21 +41,6 @@ def silent() -> Iterator[str]:
         yield f"redis://me:{PASSWORD}@127.0.0.1:{server.getsockname()[1]}/0"
 
 
-def _ask(flavour: str = "sync") -> float:
-    """Make a call; returns the seconds it took."""
-
-    async def later(client: Any) -> Any:
-        return await client.chat.completions.create(**BOUNDED)
-
-    begun = time.perf_counter()
-    if flavour == "async":
-        with_async(later)
-    else:
-        with openai.OpenAI() as client:
-            client.chat.completions.create(**BOUNDED)
-    return time.perf_counter() - begun
-
-
 def _accounts() -> list[tuple[str, int, int]]:
     return [(each["budget"], each["spent"], each["reserved"]) for each in huddle_otel.current_health()["budgets"]]
 
@@ -64,9 +51,9 @@ def test_a_limit_goes_on_with_the_account_of_this_process(
 ) -> None:
     instrument(spend_guard=SpendGuard(limit=0.0001, action="block", store=nobody))
     with caplog.at_level(logging.INFO, "huddle_otel"):
-        _ask(flavour)
+        ask(flavour)
         with pytest.raises(huddle_otel.SpendLimitError, match="are spent or reserved"):
-            _ask(flavour)
+            ask(flavour)
     assert len(gateway.calls) == 1
     assert _accounts() == [("day", COST, 0)]
     assert huddle_otel.current_health()["budgets"][0]["age"] is None  # the store has never told of it
@@ -87,7 +74,7 @@ def test_a_closed_limit_blocks_and_says_why(
     for _ in range(2):  # asked first, then known to be away
         message = r"of model 'gpt-4.1' blocks a call: its store redis://\*\*\*\*@127.0.0.1:\d+/0 cannot be used"
         with pytest.raises(huddle_otel.SpendLimitError, match=message) as blocked:
-            _ask(flavour)
+            ask(flavour)
         assert blocked.value.resets_in == 5.0
         assert PASSWORD not in repr(blocked.value) + str(blocked.value.__dict__)
     assert gateway.calls == []
@@ -100,7 +87,7 @@ def test_a_silent_store_is_waited_for_once_and_not_long(
     gateway: Gateway, instrument: Instrument, silent: str, flavour: str
 ) -> None:
     instrument(spend_guard=SpendGuard(limit=1, store=silent, store_timeout=1.5))
-    first, *others = [_ask(flavour) for _ in range(3)]
+    first, *others = [seconds_of(flavour) for _ in range(3)]
     assert 1.5 <= first < 4
     assert max(others) < 1.4
     assert _accounts() == [("day", 3 * COST, 0)]
@@ -167,6 +154,36 @@ def test_a_call_cancelled_while_it_waits_for_the_store_leaves_nothing(
     assert recorded.attributes["huddle.attempts"] == 0
 
 
+def test_where_no_thread_can_be_started_a_call_goes_on(
+    gateway: Gateway, instrument: Instrument, nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "huddle_otel-spend":
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    instrument(spend_guard=SpendGuard(limit=1, store=nobody))
+    monkeypatch.setattr(threading.Thread, "start", start)
+    ask()
+    assert _accounts() == [("day", COST, 0)]
+
+
+def test_what_waits_for_a_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BACKLOG", 3)
+    given_up: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stuck = store.Store(StoreUrl(f"redis://127.0.0.1:{server.getsockname()[1]}"), 30)
+        stuck.put(Command((), ()), lambda _: None, lasting=True)
+        connection, _ = server.accept()  # from here on the thread waits for an answer
+        for number in range(8):
+            stuck.put(Command((), ()), lambda _, number=number: given_up.append(number), lasting=True)  # type: ignore[misc]
+        stuck.close()
+        assert given_up == [3, 4, 5, 6, 7]
+        connection.close()
+
+
 def test_what_has_no_price_is_refused_without_asking(instrument: Instrument, silent: str) -> None:
     shared = SpendGuard(limit=1, action="block", unpriced="block", store=silent, store_timeout=30)
     instrument(spend_guard=shared)
@@ -179,7 +196,7 @@ def test_what_has_no_price_is_refused_without_asking(instrument: Instrument, sil
 def test_flush_waits_no_longer_than_it_may(gateway: Gateway, instrument: Instrument, nobody: str) -> None:
     instrument(spend_guard=SpendGuard(limit=1, store=nobody))
     assert huddle_otel.flush(1.0)  # nothing to say
-    _ask()
+    ask()
     begun = time.perf_counter()
     assert not huddle_otel.flush(10.0)
     assert time.perf_counter() - begun < 5
@@ -211,15 +228,15 @@ def test_a_query_that_redis_does_not_know_is_refused_when_it_is_set(instrument: 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_asks_the_store_itself(gateway: Gateway, instrument: Instrument, nobody: str) -> None:
     instrument(spend_guard=SpendGuard(limit=1, store=nobody))
-    _ask()
+    ask()
     child = os.fork()
     if not child:
         try:
             before = _accounts()
-            _ask()
+            ask()
             os._exit((before, _accounts()) != ([("day", COST, 0)], [("day", 2 * COST, 0)]))
         finally:
             os._exit(9)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    _ask()
+    ask()
     assert _accounts() == [("day", 2 * COST, 0)]

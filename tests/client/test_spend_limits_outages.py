@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import time
 from typing import Any
 
 import openai
@@ -15,14 +14,12 @@ import huddle_otel
 from huddle_otel import SpendGuard
 from huddle_otel.client import store
 from huddle_otel.gateway import Gateway, Rule, faults
-from tests.client.support import FLAVOURS, KEY, SAY, Instrument, with_async
+from tests.client.spend_calls import BOUNDED, COST, ask, seconds_of
+from tests.client.support import FLAVOURS, KEY, Instrument
 from tests.redis_server import PASSWORD, RedisServer, until
 
 pytestmark = pytest.mark.backend
 
-COST = 68_000
-"""Of one call, in nano-dollars."""
-BOUNDED: dict[str, Any] = {**SAY, "max_tokens": 8}
 AWAY, BACK = "is left alone until it is well", "is well again"
 
 
@@ -34,19 +31,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) ->
 
 def _shared(redis_server: RedisServer, **fields: Any) -> SpendGuard:
     return SpendGuard(**{"limit": 1, "action": "block", "store": redis_server.url, "store_timeout": 1.0, **fields})
-
-
-def _ask(flavour: str = "sync") -> float:
-    async def later(client: Any) -> Any:
-        return await client.chat.completions.create(**BOUNDED)
-
-    begun = time.perf_counter()
-    if flavour == "async":
-        with_async(later)
-    else:
-        with openai.OpenAI() as client:
-            client.chat.completions.create(**BOUNDED)
-    return time.perf_counter() - begun
 
 
 def _said(caplog: pytest.LogCaptureFixture, what: str) -> list[str]:
@@ -63,17 +47,17 @@ def test_killed_and_started_again_with_nothing_it_counts_what_is_spent_from_ther
     gateway: Gateway, instrument: Instrument, redis_server: RedisServer, caplog: pytest.LogCaptureFixture, flavour: str
 ) -> None:
     instrument(spend_guard=_shared(redis_server, store_timeout=10))
-    _ask(flavour)
+    ask(flavour)
     assert huddle_otel.flush()
     redis_server.kill()
     for _ in range(3):
-        assert _ask(flavour) < 5.0
+        assert seconds_of(flavour) < 5.0
     assert _seen() == (4 * COST, 0)  # what was last seen, and what came since
     redis_server.start()
     until(lambda: _said(caplog, BACK))
     until(huddle_otel.flush)
     assert redis_server.account("day::") == {"spent": 3 * COST, "reserved": 0}  # the first is forgotten with the rest
-    _ask(flavour)
+    ask(flavour)
     assert huddle_otel.flush()
     assert redis_server.account("day::") == {"spent": 4 * COST, "reserved": 0}
     assert (len(_said(caplog, AWAY)), len(_said(caplog, BACK))) == (1, 1)
@@ -84,11 +68,11 @@ def test_killed_and_started_again_with_its_data_it_has_lost_nothing(
     instrument: Instrument, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     instrument(spend_guard=_shared(redis_server))
-    _ask()
+    ask()
     assert huddle_otel.flush()
     redis_server.ask("SAVE")
     redis_server.kill()
-    _ask()
+    ask()
     redis_server.start()
     until(lambda: _said(caplog, BACK))
     until(huddle_otel.flush)
@@ -102,7 +86,7 @@ def test_a_user_with_the_rights_that_the_docs_name_may_keep_accounts(
     redis_server.ask("ACL", "SETUSER", "guard", "on", ">its-own-word", "~{huddle_otel:spend}:*", *rights)
     own = redis_server.url.replace(f":{PASSWORD}", "guard:its-own-word")
     instrument(spend_guard=_shared(redis_server, store=own, on_store_failure="closed"))
-    _ask()
+    ask()
     assert huddle_otel.flush()
     assert redis_server.account("day::") == {"spent": COST, "reserved": 0}
     assert caplog.messages == []
@@ -112,12 +96,12 @@ def test_what_was_last_seen_still_limits_while_it_is_away(
     gateway: Gateway, instrument: Instrument, redis_server: RedisServer
 ) -> None:
     instrument(spend_guard=_shared(redis_server, limit=0.0002))
-    _ask()
-    _ask()
+    ask()
+    ask()
     assert huddle_otel.flush()
     redis_server.kill()
     with pytest.raises(huddle_otel.SpendLimitError, match=r"\$0.000136 are spent or reserved"):
-        _ask()
+        ask()
     assert len(gateway.calls) == 2
 
 
@@ -140,9 +124,9 @@ def test_frozen_it_costs_the_calls_under_way_one_wait_and_the_others_none(
     gateway: Gateway, instrument: Instrument, redis_server: RedisServer, caplog: pytest.LogCaptureFixture, flavour: str
 ) -> None:
     instrument(spend_guard=_shared(redis_server, store_timeout=1.5))
-    _ask(flavour)
+    ask(flavour)
     redis_server.freeze()
-    first, *others = [_ask(flavour) for _ in range(5)]
+    first, *others = [seconds_of(flavour) for _ in range(5)]
     assert 1.5 <= first < 3.0
     assert max(others) < 1.4
     redis_server.thaw()
@@ -157,11 +141,11 @@ def test_closed_a_limit_blocks_while_it_is_away_and_no_longer(
     instrument(spend_guard=_shared(redis_server, on_store_failure="closed"))
     redis_server.kill()
     with pytest.raises(huddle_otel.SpendLimitError, match="cannot be used"):
-        _ask()
+        ask()
     assert gateway.calls == []
     redis_server.start()
     until(lambda: _said(caplog, BACK))
-    _ask()
+    ask()
     assert huddle_otel.flush()
     assert redis_server.account("day::") == {"spent": COST, "reserved": 0}
 
@@ -170,9 +154,9 @@ def test_without_its_scripts_it_works_on(
     instrument: Instrument, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     instrument(spend_guard=_shared(redis_server))
-    _ask()
+    ask()
     redis_server.ask("SCRIPT", "FLUSH")
-    _ask()
+    ask()
     assert huddle_otel.flush()
     assert redis_server.account("day::") == {"spent": 2 * COST, "reserved": 0}
     assert caplog.messages == []
@@ -183,10 +167,10 @@ def test_a_connection_closed_while_nobody_used_it_is_no_failure(
 ) -> None:
     instrument(spend_guard=_shared(redis_server, on_store_failure="closed"))
     for _ in range(3):
-        _ask()
+        ask()
         assert huddle_otel.flush()
         redis_server.ask("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
-    _ask()
+    ask()
     assert huddle_otel.flush()
     assert redis_server.account("day::") == {"spent": 4 * COST, "reserved": 0}
     assert caplog.messages == []
@@ -213,11 +197,11 @@ def test_one_that_takes_nothing_counts_as_away(
 ) -> None:
     worse, better, named = _CONDITIONS[condition]
     instrument(spend_guard=_shared(redis_server))
-    _ask()
+    ask()
     assert huddle_otel.flush()
     redis_server.ask(*worse)
     for _ in range(2):
-        _ask()
+        ask()
     assert _seen() == (3 * COST, 0)
     redis_server.ask(*better)
     until(huddle_otel.flush)
@@ -230,7 +214,7 @@ def test_a_wrong_password_is_named_and_not_shown(
 ) -> None:
     wrong = redis_server.url.replace(PASSWORD, "not-the-word")
     instrument(spend_guard=_shared(redis_server, store=wrong))
-    _ask()
+    ask()
     assert _seen() == (COST, 0)
     assert "AuthenticationError" in _said(caplog, AWAY)[0]
     assert "not-the-word" not in caplog.text
@@ -250,7 +234,7 @@ def test_an_account_that_is_spoiled_leaves_the_others_alone(
     instrument(spend_guard=_shared(redis_server, by="team"))
     for team in ("spoiled", "search", "spoiled"):
         with huddle_otel.tags(team=team):
-            _ask()
+            ask()
     assert huddle_otel.flush()
     assert redis_server.account("day:team:search") == {"spent": COST, "reserved": 0}
     figures = {each["key"]: each["spent"] for each in huddle_otel.current_health()["budgets"]}
@@ -261,7 +245,7 @@ def test_an_account_that_is_spoiled_leaves_the_others_alone(
     assert "deleting them mends it" in told
     redis_server.ask("DEL", key)
     with huddle_otel.tags(team="spoiled"):
-        _ask()
+        ask()
     assert huddle_otel.flush()
     assert redis_server.account("day:team:spoiled") == {"spent": COST, "reserved": 0}
 
@@ -294,7 +278,7 @@ def test_a_settlement_is_not_lost_to_an_exit_of_a_worker(
 
     gateway.script([Rule(faults.slow_headers(0.05))])
     instrument(spend_guard=_shared(redis_server))
-    child = multiprocessing.get_context("fork").Process(target=_ask)
+    child = multiprocessing.get_context("fork").Process(target=ask)
     child.start()
     child.join(20)
     assert child.exitcode == 0

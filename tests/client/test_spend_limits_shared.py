@@ -18,14 +18,11 @@ from huddle_otel.gateway import Gateway, Rule, faults
 from huddle_otel.spend.accounts import Ask
 from huddle_otel.spend.guard import Budget
 from huddle_otel.spend.shared import reserving
-from tests.client.support import FLAVOURS, SAY, Instrument, Recorded, collect, with_async
+from tests.client.spend_calls import BOUNDED, COST, ask
+from tests.client.support import FLAVOURS, Instrument, Recorded, collect, with_async
 from tests.redis_server import PASSWORD, RedisServer, until
 
 pytestmark = pytest.mark.backend
-
-COST = 68_000
-"""Of one call, in nano-dollars."""
-BOUNDED: dict[str, Any] = {**SAY, "max_tokens": 8}
 
 
 @pytest.fixture(autouse=True)
@@ -40,18 +37,6 @@ def _guard(redis_server: RedisServer, **fields: Any) -> SpendGuard:
     return SpendGuard(**{"limit": 1, "action": "block", "store": redis_server.url, "store_timeout": 5.0, **fields})
 
 
-def _ask(flavour: str = "sync", **call: Any) -> Any:
-    async def later(client: Any) -> Any:
-        answer = await client.chat.completions.create(**{**BOUNDED, **call})
-        return [chunk async for chunk in answer] if call.get("stream") else answer
-
-    if flavour == "async":
-        return with_async(later)
-    with openai.OpenAI() as client:
-        answer = client.chat.completions.create(**{**BOUNDED, **call})
-        return list(answer) if call.get("stream") else answer
-
-
 @pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_call_is_settled_in_the_store(
@@ -59,7 +44,7 @@ def test_a_call_is_settled_in_the_store(
 ) -> None:
     instrument(spend_guard=[_guard(redis_server), _guard(redis_server, by="team", per="month")])
     with huddle_otel.tags(team="search"):
-        _ask(flavour, stream=stream)
+        ask(flavour, stream=stream)
     assert huddle_otel.flush()
     assert redis_server.account("day::") == {"spent": COST, "reserved": 0}
     assert redis_server.account("month:team:search") == {"spent": COST, "reserved": 0}
@@ -73,7 +58,7 @@ def test_what_another_machine_has_reserved_blocks_here(
     redis_server.run(reserving([Ask(Budget(guard), "", 50_000)], lease="another", lasts=60))
     instrument(spend_guard=[SpendGuard(limit=1, per="month"), guard])
     with pytest.raises(huddle_otel.SpendLimitError, match=r"\$0.00005 are spent or reserved"):
-        _ask(flavour)
+        ask(flavour)
     assert gateway.calls == []
     budgets = {each["budget"]: each for each in huddle_otel.current_health()["budgets"]}
     assert (budgets["day"]["spent"], budgets["day"]["reserved"], budgets["month"]["reserved"]) == (0, 50_000, 0)
@@ -87,7 +72,7 @@ def test_a_limit_that_warns_is_one_of_the_whole_fleet(
 ) -> None:
     instrument(spend_guard=_guard(redis_server, limit=0.0001, action="warn"))
     for _ in range(3):
-        _ask()
+        ask()
     told = [each for each in caplog.messages if "does not block" in each]
     assert told == [
         "huddle_otel: the spend limit of $0.0001 per day does not block a call: $0.000068 are spent or reserved"
@@ -136,7 +121,7 @@ def test_a_failure_that_reached_nobody_is_given_back(
     instrument(spend_guard=_guard(redis_server), retry=None)
     gateway.script([Rule(faults.rate_limited())])
     with pytest.raises(openai.RateLimitError):
-        _ask(flavour)
+        ask(flavour)
     assert huddle_otel.flush()
     assert redis_server.account("day::") == {"spent": 0, "reserved": 0}
 
@@ -209,9 +194,9 @@ def test_a_lease_outlives_the_call_it_is_for_by_a_minute(
 def test_new_settings_go_on_with_the_same_connection(instrument: Instrument, redis_server: RedisServer) -> None:
     guard = _guard(redis_server)
     instrument(spend_guard=guard)
-    _ask()
+    ask()
     instrument(spend_guard=[guard, SpendGuard(limit=1, per="month")])
-    _ask()
+    ask()
     instrument(spend_guard=None)
     until(lambda: "huddle_otel-spend" not in {each.name for each in threading.enumerate()})
     assert redis_server.account("day::") == {"spent": 2 * COST, "reserved": 0}
@@ -227,14 +212,14 @@ def test_a_forked_child_has_a_connection_of_its_own(
         child = os.fork()
         if not child:
             try:
-                _ask()
+                ask()
                 os._exit(not huddle_otel.flush())
             finally:
                 os._exit(9)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert redis_server.account("day::")["spent"] == COST
         list(stream)
-    _ask()
+    ask()
     assert huddle_otel.flush()
     assert redis_server.account("day::") == {"spent": 3 * COST, "reserved": 0}
 
@@ -244,9 +229,9 @@ def test_the_password_is_nowhere(
 ) -> None:
     caplog.set_level(0)
     instrument(spend_guard=_guard(redis_server, limit=0.0001))
-    _ask()
+    ask()
     with pytest.raises(huddle_otel.SpendLimitError) as blocked:
-        _ask()
+        ask()
     seen = [caplog.text, repr(blocked.value), str(huddle_otel.current_health()), str(recorded.metrics())]
     seen += [str(span.to_json()) for span in recorded.spans]
     assert [each for each in seen if PASSWORD in each] == []

@@ -14,17 +14,14 @@ from pathlib import Path
 import pytest
 
 from huddle_otel.client.spending import Spending
-from huddle_otel.events import Request
 from huddle_otel.gateway import Gateway, Rule, faults
 from huddle_otel.settings import SpendGuard
 from huddle_otel.spend import PriceTable
+from tests.client.spend_calls import COST, RESERVED, request
 from tests.client.support import KEY
 from tests.redis_server import RedisServer, until
 
 SCRIPT = Path(__file__).parent / "scripts" / "spending.py"
-COST = 68_000
-"""Of one call, in nano-dollars; it reserves 72,000."""
-RESERVED = 72_000
 MACHINES = 4
 
 
@@ -77,7 +74,7 @@ def test_threads_overshoot_by_no_more_than_they_exceed_their_reservations(seed: 
 
     def work(dice: random.Random) -> None:
         for _ in range(200):
-            reservation, reply = spending.reserve(_request(max_tokens=dice.randrange(60)), 60.0)
+            reservation, reply = spending.reserve(request(max_tokens=dice.randrange(60)), 60.0)
             if reply is None:
                 (hold,) = reservation.holds
                 cost = dice.randrange(700_000)
@@ -94,16 +91,3 @@ def test_threads_overshoot_by_no_more_than_they_exceed_their_reservations(seed: 
     spent, excess = sum(cost for _, cost in ended), sum(max(0, cost - amount) for amount, cost in ended)
     assert (row["spent"], row["reserved"]) == (spent, 0)
     assert limit - 500_000 < spent <= limit + excess
-
-
-def _request(**body: int) -> Request:
-    return Request(
-        operation="chat",
-        model="gpt-4.1",
-        host="host",
-        port=None,
-        provider="huddle01",
-        stream=False,
-        body={"messages": [{"role": "user", "content": "hi"}], **body},
-        path="/chat/completions",
-    )
