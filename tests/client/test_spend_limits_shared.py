@@ -18,7 +18,7 @@ from huddle_otel.gateway import Gateway, Rule, faults
 from huddle_otel.spend.accounts import Ask
 from huddle_otel.spend.guard import Budget
 from huddle_otel.spend.shared import reserving
-from tests.client.spend_calls import BOUNDED, COST, ask
+from tests.client.spend_calls import BOUNDED, COST, RESERVED, ask
 from tests.client.support import FLAVOURS, Instrument, Recorded, collect, with_async
 from tests.redis_server import PASSWORD, RedisServer, until
 
