@@ -31,7 +31,8 @@ def add(commands: Commands) -> None:
         metavar="NAME[,NAME]",
         help="model, response_model, operation, provider, host, outcome, error, source, stream, hour, day, or any tag",
     )
-    report.add_argument("--format", choices=["table", "json", "csv", "md"], default="table")
+    report.add_argument("--format", choices=["table", "json", "csv", "md", "html"], default="table")
+    report.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page with charts, for any browser")
     report.add_argument("--top", type=int, default=5, metavar="N", help="list the N dearest calls (default: 5)")
     report.add_argument("--advice", action="store_true", help="say instead what could be cheaper, with figures")
     report.set_defaults(run=_run)
@@ -47,7 +48,8 @@ def _run(arguments: argparse.Namespace) -> int:
             report.advise(arguments.ledger, **when)
         else:
             top = max(0, arguments.top)
-            report.run(arguments.ledger, **when, by=arguments.by, form=arguments.format, top=top)
+            form, into = arguments.format, arguments.html
+            report.run(arguments.ledger, **when, by=arguments.by, form=form, top=top, into=into)
     except LedgerError as error:
         print(f"huddle-otel: {error}", file=sys.stderr)
         return USAGE
