@@ -1,4 +1,4 @@
-"""A ledger as a small company's would be: thirty-odd days, four teams, six models, a bad hour, and calls nobody can price.
+"""A ledger as a small company's would be: a month, four teams, six models, some bad minutes, calls without price.
 
 `python -m tests.browser.demo FILE` writes one that ends now; the same seed and time always give the same calls.
 """
@@ -123,22 +123,26 @@ def call(random: Random, number: int, started: float, *, bad: bool) -> CallRecor
 
 
 def _ended(random: Random, record: CallRecord, *, bad: bool) -> CallRecord:
-    luck = random.random()
+    luck, changes = random.random(), dict[str, Any]()
     if bad and luck < 0.75:
-        return replace(record, **_NONE, outcome="rejected", error_type="breaker_open", duration=0.001, attempts=0)
-    if bad or luck < 0.012:
-        error = random.choice(["503", "503", "502", "read_timeout"])
+        changes = {**_NONE, "outcome": "rejected", "error_type": "breaker_open", "duration": 0.001, "attempts": 0}
+    elif bad or luck < 0.018:
+        error = random.choice(["503", "503", "502", "429", "read_timeout"])
         status = int(error) if error.isdigit() else None
-        return replace(record, **_NONE, outcome="error", error_type=error, status=status, attempts=3, waited=2.1)
-    if luck < 0.018:
-        return replace(record, **_NONE, outcome="error", error_type="429", status=429, attempts=3, waited=4.0)
-    if luck < 0.024 and record.stream:
-        return replace(record, outcome=random.choice(["truncated", "abandoned"]))
-    if luck < 0.026:
-        return replace(record, **{**_NONE, "answered": True}, outcome="cancelled")
-    if luck < 0.028:
-        return replace(record, cost=None, cost_source="unknown", cost_estimate=None, cost_input=None, cost_output=None)
-    return record
+        changes = {**_NONE, "outcome": "error", "error_type": error, "status": status, "attempts": 3, "waited": 2.1}
+    elif luck < 0.024 and record.stream:
+        changes = {"outcome": random.choice(["truncated", "abandoned"])}
+    elif luck < 0.026:
+        changes = {**_NONE, "outcome": "cancelled", "answered": True}
+    elif luck < 0.028:
+        changes = {
+            "cost": None,
+            "cost_source": "unknown",
+            "cost_estimate": None,
+            "cost_input": None,
+            "cost_output": None,
+        }
+    return replace(record, **changes)
 
 
 def write(path: Path, records: Iterator[CallRecord]) -> None:

@@ -46,10 +46,12 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.advice:
             report.advise(arguments.ledger, **when)
+            return 0
+        what = {**when, "by": arguments.by, "top": max(0, arguments.top)}
+        if arguments.html:
+            report.write(arguments.ledger, **what, into=arguments.html)
         else:
-            top = max(0, arguments.top)
-            form, into = arguments.format, arguments.html
-            report.run(arguments.ledger, **when, by=arguments.by, form=form, top=top, into=into)
+            report.run(arguments.ledger, **what, form=arguments.format)
     except LedgerError as error:
         print(f"huddle-otel: {error}", file=sys.stderr)
         return USAGE

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +23,8 @@ def advise(path: Path | None, *, since: float, until: float) -> None:
     forms.as_advice(advice.advise(path or default_path(), Period(since, until)))
 
 
-def run(
-    path: Path | None, *, since: float, until: float, by: Sequence[str], form: str, top: int, into: Path | None = None
-) -> None:
-    """Print a report, or write it into a file.
+def run(path: Path | None, *, since: float, until: float, by: Sequence[str], form: str, top: int) -> None:
+    """Print a report.
 
     Args:
         path: The ledger; None is the usual one.
@@ -36,21 +33,27 @@ def run(
         by: What to group by: names in `ledger.KEYS`, others are tags.
         form: A name in `forms.FORMS`, or `html`.
         top: How many of the dearest calls to list.
-        into: A file for the HTML page; None prints.
+
+    Raises:
+        LedgerError: There is no ledger, or it cannot be read.
+    """
+    path, period, now = path or default_path(), Period(since, until), time.time()
+    report = ledger.read(path, period, by=tuple(by), top=top, now=now)
+    if form == "html":
+        print(html.of_ledger(path, report, now=now), end="")
+    else:
+        forms.FORMS[form](report)
+
+
+def write(path: Path | None, *, since: float, until: float, by: Sequence[str], top: int, into: Path) -> None:
+    """Write a report into a file, as an HTML page; the other arguments are those of `run`.
 
     Raises:
         LedgerError: There is no ledger, or it cannot be read.
         ConfigurationError: The file cannot be written.
     """
-    path, now = path or default_path(), time.time()
-    report = ledger.read(path, Period(since, until), by=tuple(by), top=top, now=now)
-    if form != "html" and into is None:
-        forms.FORMS[form](report)
-        return
-    page = html.of_ledger(path, report, now=now)
-    if into is None:
-        sys.stdout.write(page)
-        return
+    path, period, now = path or default_path(), Period(since, until), time.time()
+    page = html.of_ledger(path, ledger.read(path, period, by=tuple(by), top=top, now=now), now=now)
     try:
         into.write_text(page, "ascii")
     except OSError as error:

@@ -15,8 +15,8 @@ from huddle_otel.spend import format_usd
 
 _FOOT: Final = (
     "Made by huddle-otel report. Times are UTC. Spend is the gateway's figure where it gave one, else the price "
-    "table's; a cost nobody knows is never counted as zero. Percentiles are the upper edge of a step: 5 ms wide up to a "
-    "second, 50 ms up to ten, then a second."
+    "table's; a cost nobody knows is never counted as zero. Percentiles are the upper edge of a step: 5 ms wide up to "
+    "a second, 50 ms up to ten, then a second."
 )
 
 

@@ -58,8 +58,8 @@ def decide(*, host: str, allow_remote: bool, token_file: Path | None) -> Access:
     """Return what is asked of requests to an address.
 
     Raises:
-        ConfigurationError: The address is not loopback, and remote use is not allowed or has no token; a token cannot be
-            read or is no good. It does not hold the token.
+        ConfigurationError: The address is not loopback, and remote use is not allowed or has no token; or the token
+            cannot be read, or is no good. The message does not hold it.
     """
     token = _token(token_file)
     remote = not is_loopback(host)

@@ -21,7 +21,7 @@ from huddle_otel_exporters.ledger import reading
 
 KNOWN: Final = 20_000
 """Rows before the start whose series begin at 0: what appears with its first call, `increase()` does not see."""
-_ROWS: Final = f"SELECT id, {', '.join(Call._fields)} FROM calls WHERE id > ? ORDER BY id"  # noqa: S608 - names of ours
+_ROWS: Final = f"SELECT id, started, {', '.join(Call._fields)} FROM calls WHERE id > ? ORDER BY id"  # noqa: S608 - names of ours
 
 
 @dataclass(slots=True)
@@ -42,8 +42,8 @@ class Counters:
         self._models: set[str] = set()
         self._inode: int | None = None
         """Of the file that is followed; None before it is known."""
-        self._last = 0
-        """Id of its last row that is counted."""
+        self._last: tuple[int, float | None] = 0, None
+        """Id of its last row that is counted, and when that call started."""
         self.sums: dict[Metric, dict[Labels, float]] = {metric: {} for metric in COUNTED}
         self.histograms: dict[Metric, dict[Labels, Histogram]] = {metric: {} for metric in MEASURED}
 
@@ -59,9 +59,9 @@ class Counters:
                 return
             inode = self._path.stat().st_ino
             with reading(self._path) as connection:
-                newest = _newest(connection)
+                (newest,) = connection.execute("SELECT ifnull(max(id), 0) FROM calls").fetchone()
                 self._count(connection, newest - KNOWN, times=0)
-            self._inode, self._last = inode, newest
+            self._inode = inode
 
     def catch_up(self) -> None:
         """Count the rows that are new. A file that was emptied, or replaced, is counted from its first, on top.
@@ -76,18 +76,17 @@ class Counters:
                 return
             inode = self._path.stat().st_ino
             with reading(self._path) as connection:
-                if inode != self._inode or _newest(connection) < self._last:
-                    self._inode, self._last = inode, 0
-                self._count(connection, self._last, times=1)
+                if inode != self._inode or _begins_anew(connection, *self._last):
+                    self._inode, self._last = inode, (0, None)
+                self._count(connection, self._last[0], times=1)
 
     def _count(self, connection: sqlite3.Connection, after: int, *, times: int) -> None:
         """Count the calls after an id in; with `times` 0 only make their series."""
-        for identity, *columns in connection.execute(_ROWS, (after,)):
+        for identity, started, *columns in connection.execute(_ROWS, (after,)):
             call = Call(*columns)
-            self._add(
-                call._replace(model=self._model(call.model), response_model=self._model(call.response_model)), times
-            )
-            self._last = identity  # a row is counted once, even when reading on fails
+            model, response_model = self._model(call.model), self._model(call.response_model)
+            self._add(call._replace(model=model, response_model=response_model), times)
+            self._last = identity, started  # a row is counted once, even when reading on fails
 
     def _add(self, call: Call, times: int) -> None:
         for metric, labels, amount in changes(call):
@@ -111,6 +110,8 @@ class Counters:
         return name
 
 
-def _newest(connection: sqlite3.Connection) -> int:
+def _begins_anew(connection: sqlite3.Connection, last: int, started: float | None) -> bool:
+    """Return whether the file was emptied since a row of it was read: SQLite then gives the same ids again."""
     (newest,) = connection.execute("SELECT ifnull(max(id), 0) FROM calls").fetchone()
-    return int(newest)
+    row = connection.execute("SELECT started FROM calls WHERE id = ?", (last,)).fetchone()
+    return newest < last or row not in {None, (started,)}

@@ -1,4 +1,4 @@
-"""What one row of the ledger adds to the metrics of the contract: as `telemetry.metrics` counts a call, from the row."""
+"""What one row of the ledger adds to the metrics of the contract: as `telemetry.metrics` counts a call."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ _CIRCUITS: Final = 50
 _LATE: Final = 0.05
 """Share of calls not answered from which the figure is shown as bad."""
 _REFUSALS: Final = f"""
-SELECT host, model, operation, sum(error_type = 'breaker_open'), max(CASE WHEN error_type = 'breaker_open' THEN started END),
+SELECT host, model, operation,
+    sum(error_type = 'breaker_open'),
+    max(CASE WHEN error_type = 'breaker_open' THEN started END),
     max(CASE WHEN outcome = 'ok' THEN started END)
 FROM calls {IN}
 GROUP BY 1, 2, 3 HAVING sum(error_type = 'breaker_open') ORDER BY 5 DESC LIMIT {_CIRCUITS}

@@ -60,8 +60,8 @@ class Server(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """Where it is."""
-        host, port = self.server_address[:2]
-        name = f"[{host}]" if ":" in str(host) else str(host)
+        host, port = str(self.server_address[0]), self.server_address[1]
+        name = f"[{host}]" if ":" in host else host
         return f"http://{name}:{port}/"
 
     def server_bind(self) -> None:
@@ -95,10 +95,7 @@ class Server(ThreadingHTTPServer):
                 request.shutdown(socket.SHUT_RDWR)  # its thread wakes up, and closes it
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that went away; of a fault of ours, what it was."""
-        error = sys.exception()
-        if not isinstance(error, OSError):
-            print(f"huddle-otel: a request failed: {type(error).__name__}", file=sys.stderr)
+        """Say nothing: a client that went away is no news, and faults of ours are answered."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -107,9 +104,15 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = SILENCE
 
     def do_GET(self) -> None:
-        self._send(self._answer())
+        try:
+            answer = self._answer()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told, and the terminal
+            print(f"huddle-otel: {self.path.partition('?')[0]!r} failed: {type(error).__name__}", file=sys.stderr)
+            answer = plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._send(answer)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def _answer(self) -> Answer:
         access = self.server.access
@@ -134,6 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         return plain(HTTPStatus.UNAUTHORIZED, **{"WWW-Authenticate": "Bearer"})
 
     def _send(self, answer: Answer) -> None:
+        self.request_version = self.protocol_version  # else what speaks no HTTP gets an answer without our headers
         self.send_response(answer.status)
         fixed = {"Content-Type": answer.type, "Content-Length": str(len(answer.body))}
         for name, value in (HEADERS | fixed | answer.headers).items():
