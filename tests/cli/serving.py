@@ -64,11 +64,11 @@ class Served:
 
 
 @contextmanager
-def serving(path: Path, access: Access | None = None, **options: Any) -> Generator[Served]:
-    """Serve a ledger on a free port until the end of the block."""
+def serving(path: Path, access: Access | None = None, *, port: int = 0, **options: Any) -> Generator[Served]:
+    """Serve a ledger, on a free port if none is given, until the end of the block."""
     site = Site(path)
     site.begin()
-    with Server(("127.0.0.1", 0), site, access or Access(remote=False), **options) as server:
+    with Server(("127.0.0.1", port), site, access or Access(remote=False), **options) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:

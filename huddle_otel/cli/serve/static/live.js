@@ -3,7 +3,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const SECONDS = { now: 2, calls: 3, window: 10, month: 30 };
-  const page = { paused: false, below: null };
+  const page = { paused: false, below: null, turns: {} };
 
   function make(name, attributes = {}, ...children) {
     const element = document.createElement(name);
@@ -28,8 +28,11 @@
   }
 
   async function refresh(name, show) {
+    const turn = (page.turns[name] = (page.turns[name] ?? 0) + 1);
     try {
-      show(await ask(...questions[name]()));
+      const told = await ask(...questions[name]());
+      if (turn !== page.turns[name]) return; // a newer question is under way, or answered
+      show(told);
       if (name === "now") notice("");
     } catch (error) {
       const lost = error instanceof TypeError;
@@ -81,6 +84,7 @@
   }
 
   const figures = new Map();
+  const answers = { window: [], month: [] };
 
   function figure(title) {
     const parts = {
@@ -98,24 +102,24 @@
   }
 
   function showCharts(kind, charts) {
+    answers[kind] = charts;
+    const all = [...answers.window, ...answers.month];
     for (const [title, parts] of figures) {
-      if (parts.kind === kind && !charts.some((chart) => chart.title === title)) {
-        parts.whole.remove();
-        window.huddleForget(parts.canvas);
-        figures.delete(title);
-      }
+      if (all.some((chart) => chart.title === title)) continue;
+      parts.whole.remove();
+      window.huddleForget(parts.canvas);
+      figures.delete(title);
     }
-    for (const chart of charts) {
-      const parts = figures.get(chart.title) ?? { ...figure(chart.title), kind };
-      if (!figures.has(chart.title)) {
-        figures.set(chart.title, parts);
-        $("charts").append(parts.whole);
-      }
+    all.forEach((chart, at) => {
+      const parts = figures.get(chart.title) ?? figure(chart.title);
+      const there = $("charts").children[at] ?? null;
+      figures.set(chart.title, parts);
+      if (there !== parts.whole) $("charts").insertBefore(parts.whole, there);
       parts.note.textContent = chart.note;
       parts.canvas.setAttribute("aria-label", `${chart.title}. ${chart.note}`);
       if (!parts.details.contains(document.activeElement)) parts.details.lastChild.replaceChildren(table(chart.table));
       window.huddleDraw(parts.canvas, chart);
-    }
+    });
   }
 
   function showNow(told) {
