@@ -66,7 +66,7 @@ def calls(*, now: float, days: float = 34.0, per_day: int = 900, seed: int = 7) 
     for number in range(10**9):
         rhythm = 1 + 0.75 * math.sin((moment % DAY) / DAY * 2 * math.pi - 2)
         rhythm *= 0.35 if (moment // DAY + 4) % 7 in {0, 6} else 1.0  # 1970 began on a Thursday: 0 is Sunday
-        recent = 60.0 if now - moment < 3600 else 1.0  # the last hour is what the live page shows
+        recent = 30.0 if now - moment < 3600 else 1.0  # the last hour is what the live page shows
         moment += random.expovariate(per_day / DAY * rhythm * recent)
         if moment >= now - 1:
             return

@@ -189,7 +189,7 @@ def test_the_live_page_is_drawn_and_quiet(browser: Browser, live: Served) -> Non
     text = browser.text()
     for word in ("Calls a minute", "Spend today", "This month, expected", "By model", "Calls, newest first"):
         assert word in text
-    assert "Circuits that refused calls in the last 10 minutes" in text
+    assert "Refused by open circuits, last 10 minutes" in text
     assert browser.complaints() == []
     assert {url for url in browser.requests() if not url.startswith(("data:", live.server.url))} == set()
 

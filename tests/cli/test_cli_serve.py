@@ -272,8 +272,8 @@ def test_a_call_is_shown_with_every_column(path: Path) -> None:
     assert list(told) == ["id", *COLUMNS]
     assert told["started"] == "2100-01-01 00:00:00 UTC"
     assert told["cost"] == "$0.00000123 (1,234 nano-dollars)"
-    assert told["cost_source"] == "gateway"
-    assert (told["duration"], told["stream"], told["first_chunk"]) == ("1.500 s", "yes", "unknown")
+    assert (told["cost_source"], told["cost_cache_read"]) == ("gateway", "unknown")
+    assert (told["duration"], told["stream"], told["first_chunk"]) == ("1.500 s", "yes", "-")
     assert told["tags"] == '{"paid": true, "team": "search"}'
     assert calls.detail(path, 2) is None
 

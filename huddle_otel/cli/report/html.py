@@ -74,7 +74,8 @@ def _tiles(report: Report) -> Iterator[Tile]:
     yield Tile(
         name="Wasted",
         value=_known(total.wasted, total.wasted_calls - total.wasted_unpriced) if total.wasted_calls else format_usd(0),
-        note=f"{count(total.wasted_calls, 'call')} without a whole answer",
+        note=f"{count(total.wasted_calls, 'call')} without a whole answer"
+        + (f", {total.wasted_unpriced:,} at an unknown price" if total.wasted_unpriced else ""),
     )
     half, most, nearly_all = (total.percentile(share) for share in series.SHARES)
     if half is not None:

@@ -48,6 +48,7 @@ WHERE id < :below AND id >= :down_to
 ORDER BY id DESC LIMIT :most
 """  # noqa: S608 - names of ours; what is looked for is bound
 _MONEY: Final = "cost"
+_TOKENS: Final = "_tokens"
 _SECONDS: Final = ("duration", "first_chunk", "waited")
 _FLAGS: Final = ("stream", "double_billing", "answered")
 _ENDED_BADLY: Final = {"ok": "good", "error": "bad", "truncated": "warn", "rejected": "warn", "blocked": "warn"}
@@ -122,11 +123,12 @@ def detail(path: Path, identity: int) -> list[tuple[str, str]] | None:
 
 def _columns(row: sqlite3.Row) -> Iterator[tuple[str, str]]:
     for name in row.keys():  # noqa: SIM118 - iterating a sqlite3.Row gives its values
-        value = row[name]
-        yield name, "unknown" if value is None else shown(_written(name, value), longest=LONGEST)
+        yield name, shown(_written(name, row[name]), longest=LONGEST)
 
 
 def _written(name: str, value: Any) -> str:
+    if value is None:
+        return "unknown" if name.startswith(_MONEY) or name.endswith(_TOKENS) else "-"
     if name == "started" and isinstance(value, float):
         return f"{_when(value)} UTC"
     if name.startswith(_MONEY) and isinstance(value, int):
@@ -135,7 +137,7 @@ def _written(name: str, value: Any) -> str:
         return f"{value:.3f} s"
     if name in _FLAGS:
         return "yes" if value else "no"
-    return f"{value:,}" if name.endswith("_tokens") else str(value)
+    return f"{value:,}" if name.endswith(_TOKENS) else str(value)
 
 
 def _row(columns: tuple[Any, ...]) -> Row:

@@ -69,7 +69,7 @@ def circuits(path: Path, now: float) -> Table:
     with reading(path) as connection:
         rows = connection.execute(_REFUSALS, (now - REFUSING, now)).fetchall()
     return Table(
-        title="Circuits that refused calls in the last 10 minutes",
+        title="Refused by open circuits, last 10 minutes",
         headings=("host", "model", "operation", "refused", "last refusal", "last answer"),
         rows=tuple(
             (shown(host), shown(model or None), shown(operation), f"{refused:,}", _ago(now, last), _ago(now, answered))
