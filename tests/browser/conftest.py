@@ -54,7 +54,9 @@ class Browser:
         self.requests()
         self.driver.get(url)
 
-    def look(self, *, width: int = 1280, height: int = 900, dark: bool = False, media: str = "", scale: float = 1) -> None:
+    def look(
+        self, *, width: int = 1280, height: int = 900, dark: bool = False, media: str = "", scale: float = 1
+    ) -> None:
         """Set the screen, and what the reader prefers."""
         screen = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
@@ -63,7 +65,7 @@ class Browser:
 
     def js(self, script: str, *arguments: Any) -> Any:
         """Run a script in the page."""
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+        return self.driver.execute_script(script, *arguments)
 
     def until(self, script: str, *arguments: Any) -> Any:
         """Wait until a script's value is true."""

@@ -24,7 +24,7 @@ TOKEN: Final = "correct-horse-battery"
 HOSTILE: Final = (
     "<script>window.hacked=1</script>",
     "</script><img src=x onerror='window.hacked=2'>",
-    "\"><svg onload=window.hacked=3>",
+    '"><svg onload=window.hacked=3>',
     "</title><b>bold",
     "=cmd|' /C calc'!A0",
     "evil\u202egnp.exe",
@@ -88,7 +88,8 @@ def contrasts(browser: Browser) -> list[tuple[str, float]]:
               return "rgb(255, 255, 255)";
             };
             const poor = [];
-            for (const each of document.querySelectorAll("h1, h2, p, dt, dd, th, td, summary, figcaption *, label, footer")) {
+            const texts = "h1, h2, p, dt, dd, th, td, summary, figcaption *, label, footer";
+            for (const each of document.querySelectorAll(texts)) {
               const [a, b] = [light(getComputedStyle(each).color), light(behind(each))].sort((x, y) => y - x);
               const ratio = (a + 0.05) / (b + 0.05);
               if (ratio < 4.5) poor.push([each.textContent.slice(0, 40), ratio]);

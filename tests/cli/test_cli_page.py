@@ -223,7 +223,9 @@ def test_the_page_refers_to_nothing_and_permits_only_itself(command: Command, pa
     ]
     hashes = set(re.findall(r"'sha256-([^']+)'", policy))
     data, *scripts = read.raw["script"]
-    assert {base64.b64encode(sha256(part.encode()).digest()).decode() for part in (*scripts, *read.raw["style"])} == hashes
+    assert {
+        base64.b64encode(sha256(part.encode()).digest()).decode() for part in (*scripts, *read.raw["style"])
+    } == hashes
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
     assert [chart["title"] for chart in json.loads(data)] == ["Spend by model", "Latency", "Outcomes", "Waste"]

@@ -107,7 +107,8 @@ def test_names_of_this_machine_are_answered(served: Served, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.example", "10.0.0.1", "0.0.0.0", "", "::2", "a:b:c"]
+    "host",
+    ["evil.example", "localhost.evil.example", "127.0.0.1.nip.example", "10.0.0.1", "0.0.0.0", "", "::2", "a:b:c"],  # noqa: S104
 )
 def test_a_name_that_points_here_is_refused(served: Served, host: str) -> None:
     told = served.ask("/api/now", Host=host)
@@ -175,7 +176,10 @@ def test_a_browser_changes_the_token_for_a_cookie_that_does_not_hold_it(guarded:
 
 
 def test_a_cookie_of_another_process_opens_nothing(path: Path) -> None:
-    with serving(path, Access(remote=False, token=TOKEN)) as one, serving(path, Access(remote=False, token=TOKEN)) as two:
+    with (
+        serving(path, Access(remote=False, token=TOKEN)) as one,
+        serving(path, Access(remote=False, token=TOKEN)) as two,
+    ):
         cookie = one.ask(f"/?token={TOKEN}").headers["Set-Cookie"].partition(";")[0]
         assert one.ask("/api/now", Cookie=cookie).status == 200
         assert two.ask("/api/now", Cookie=cookie).status == 401
@@ -212,7 +216,9 @@ def test_an_address_others_reach_is_served_with_a_token(tmp_path: Path, monkeypa
     assert decide(host="127.0.0.1", allow_remote=False, token_file=file).token == "another-token-of-ours"
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"with a space inside it", "umlaut-tökens-are-odd".encode(), b"\xff" * 20])
+@pytest.mark.parametrize(
+    "content", [b"", b"short", b"with a space inside it", "umlaut-tökens-are-odd".encode(), b"\xff" * 20]
+)
 def test_a_poor_token_is_refused_and_not_told(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "token"
     file.write_bytes(content)

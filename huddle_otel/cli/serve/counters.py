@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from huddle_otel.cli.serve.measures import COUNTED, MEASURED, Call, Labels, changes, values
+from huddle_otel.cli.serve.position import Position
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
 from huddle_otel.telemetry.metrics import MAX_MODELS
@@ -40,10 +41,8 @@ class Counters:
         self._path = path
         self._lock = threading.Lock()
         self._models: set[str] = set()
-        self._inode: int | None = None
-        """Of the file that is followed; None before it is known."""
-        self._last: tuple[int, float | None] = 0, None
-        """Id of its last row that is counted, and when that call started."""
+        self._position: Position | None = None
+        """None before counting begins."""
         self.sums: dict[Metric, dict[Labels, float]] = {metric: {} for metric in COUNTED}
         self.histograms: dict[Metric, dict[Labels, Histogram]] = {metric: {} for metric in MEASURED}
 
@@ -55,13 +54,11 @@ class Counters:
         """
         with self._lock:
             if not self._path.exists():
-                self._inode = 0
+                self._position = Position()
                 return
-            inode = self._path.stat().st_ino
             with reading(self._path) as connection:
-                (newest,) = connection.execute("SELECT ifnull(max(id), 0) FROM calls").fetchone()
-                self._count(connection, newest - KNOWN, times=0)
-            self._inode = inode
+                end = Position.at_end(self._path, connection)
+                self._count(connection, Position(end.inode, end.id - KNOWN), times=0)
 
     def catch_up(self) -> None:
         """Count the rows that are new. A file that was emptied, or replaced, is counted from its first, on top.
@@ -69,24 +66,26 @@ class Counters:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        if self._inode is None:
+        if self._position is None:
             self.begin()
         with self._lock:
             if not self._path.exists():
                 return
-            inode = self._path.stat().st_ino
             with reading(self._path) as connection:
-                if inode != self._inode or _begins_anew(connection, *self._last):
-                    self._inode, self._last = inode, (0, None)
-                self._count(connection, self._last[0], times=1)
+                position = self._position or Position()
+                if not position.holds(self._path, connection):
+                    position = Position(self._path.stat().st_ino)
+                self._count(connection, position, times=1)
 
-    def _count(self, connection: sqlite3.Connection, after: int, *, times: int) -> None:
-        """Count the calls after an id in; with `times` 0 only make their series."""
-        for identity, started, *columns in connection.execute(_ROWS, (after,)):
+    def _count(self, connection: sqlite3.Connection, position: Position, *, times: int) -> None:
+        """Count the calls after a position in; with `times` 0 only make their series."""
+        self._position = position
+        for identity, started, *columns in connection.execute(_ROWS, (position.id,)):
             call = Call(*columns)
             model, response_model = self._model(call.model), self._model(call.response_model)
             self._add(call._replace(model=model, response_model=response_model), times)
-            self._last = identity, started  # a row is counted once, even when reading on fails
+            # at every row: one is counted once, even when reading on fails
+            self._position = Position(position.inode, identity, started)
 
     def _add(self, call: Call, times: int) -> None:
         for metric, labels, amount in changes(call):
@@ -108,10 +107,3 @@ class Counters:
             return contract.OTHER_MODEL
         self._models.add(name)
         return name
-
-
-def _begins_anew(connection: sqlite3.Connection, last: int, started: float | None) -> bool:
-    """Return whether the file was emptied since a row of it was read: SQLite then gives the same ids again."""
-    (newest,) = connection.execute("SELECT ifnull(max(id), 0) FROM calls").fetchone()
-    row = connection.execute("SELECT started FROM calls WHERE id = ?", (last,)).fetchone()
-    return newest < last or row not in {None, (started,)}

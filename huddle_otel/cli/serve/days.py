@@ -1,4 +1,4 @@
-"""Spend by day. A day that is over is added up once: only today and yesterday are read again."""
+"""Spend by day, added up as rows come: after the first time, a look at the month reads only what is new."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from pathlib import Path
 from typing import Final
 
 from huddle_otel.cli.report.figures import DAY
-from huddle_otel.cli.report.ledger import _BILLED, IN, _money
+from huddle_otel.cli.report.ledger import _BILLED, _money
+from huddle_otel.cli.serve.position import Position
 from huddle_otel.spend.money import NANO
 from huddle_otel_exporters.ledger import reading
 
 _BACK: Final = 31
 """Whole days before today: the current month, and what its forecast rests on."""
-_QUERY: Final = f"""
-SELECT CAST(started / {DAY} AS INT), {_money("cost")}, sum(cost IS NULL AND {_BILLED}) FROM calls {IN} GROUP BY 1
-"""  # noqa: S608 - SQL of ours
+_SUMS: Final = f"CAST(started / {DAY} AS INT), {_money('cost')}, sum(cost IS NULL AND {_BILLED})"
+_ALL: Final = f"SELECT {_SUMS} FROM calls WHERE started >= ? AND id > ? AND id <= ? GROUP BY 1"  # noqa: S608 - SQL of ours
+_NEW: Final = _ALL.replace("started >=", "+started >=")  # so that SQLite goes by ids
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
     """What one cost."""
 
-    cost: int
+    cost: int = 0
     """Nano-dollars."""
-    unpriced: int
+    unpriced: int = 0
     """Calls that cost something nobody could price."""
 
 
@@ -36,24 +37,27 @@ class Days:
         """Take the ledger."""
         self._path = path
         self._lock = threading.Lock()
-        self._over: dict[int, Day] = {}
-        self._read_to: int | None = None
+        self._position = Position()
+        self._days: dict[int, Day] = {}
 
     def read(self, now: float) -> dict[int, Day]:
-        """Return day since 1970 (UTC) -> what it cost, for 31 whole days and today.
-
-        A call belongs to the day it started on, and its row comes when it has ended: so yesterday is not over yet.
+        """Return day since 1970 (UTC) -> what it cost, for 31 whole days and today; a call is its start's day's.
 
         Raises:
             LedgerError: The ledger cannot be read.
         """
         today = int(now // DAY)
         with self._lock:
-            since = today - _BACK if self._read_to is None else min(self._read_to, today - 1)
             with reading(self._path) as connection:
-                rows = connection.execute(_QUERY, (since * DAY, now)).fetchall()
-            found = {day: Day(dollars * NANO + nanos, unpriced or 0) for day, dollars, nanos, unpriced in rows}
-            days = {day: figures for day, figures in (self._over | found).items() if day >= today - _BACK}
-            self._over = {day: figures for day, figures in days.items() if day < today - 1}
-            self._read_to = today - 1
-            return days
+                if not self._position.holds(self._path, connection):
+                    self._position, self._days = Position(), {}
+                end = Position.at_end(self._path, connection)
+                query = _NEW if self._position.id else _ALL
+                since = (today - _BACK) * DAY
+                rows = connection.execute(query, (since, self._position.id, end.id)).fetchall()
+            self._position = end
+            for day, dollars, nanos, unpriced in rows:
+                before = self._days.get(day, Day())
+                self._days[day] = Day(before.cost + dollars * NANO + nanos, before.unpriced + (unpriced or 0))
+            self._days = {day: figures for day, figures in self._days.items() if day >= today - _BACK}
+            return {day: figures for day, figures in self._days.items() if day <= today}

@@ -103,7 +103,7 @@ def month(days: dict[int, Day], now: float) -> tuple[list[Tile], tuple[Chart, ..
     first = today - datetime.fromtimestamp(now, UTC).day + 1
     costs = {day: figures.cost for day, figures in days.items()}
     unpriced = sum(figures.unpriced for day, figures in days.items() if first <= day <= today)
-    now_today = days.get(today, Day(0, 0))
+    now_today = days.get(today, Day())
     foreseen = forecast(costs, now=now)
     tiles = [
         Tile(name="Spend today", value=format_usd(now_today.cost), note=_not_in_it(now_today.unpriced) or "UTC"),
