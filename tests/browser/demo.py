@@ -66,7 +66,7 @@ def calls(*, now: float, days: float = 34.0, per_day: int = 900, seed: int = 7) 
     for number in range(10**9):
         rhythm = 1 + 0.75 * math.sin((moment % DAY) / DAY * 2 * math.pi - 2)
         rhythm *= 0.35 if (moment // DAY + 4) % 7 in {0, 6} else 1.0  # 1970 began on a Thursday: 0 is Sunday
-        recent = 30.0 if now - moment < 3600 else 1.0  # the last hour is what the live page shows
+        recent = 40.0 if now - moment < 3600 else 1.0  # the last hour is what the live page shows
         moment += random.expovariate(per_day / DAY * rhythm * recent)
         if moment >= now - 1:
             return
@@ -130,11 +130,11 @@ def _ended(random: Random, record: CallRecord, *, bad: bool) -> CallRecord:
         error = random.choice(["503", "503", "502", "429", "read_timeout"])
         status = int(error) if error.isdigit() else None
         changes = {**_NONE, "outcome": "error", "error_type": error, "status": status, "attempts": 3, "waited": 2.1}
-    elif luck < 0.024 and record.stream:
+    elif luck < 0.035 and record.stream:
         changes = {"outcome": random.choice(["truncated", "abandoned"])}
-    elif luck < 0.026:
+    elif luck < 0.037:
         changes = {**_NONE, "outcome": "cancelled", "answered": True}
-    elif luck < 0.028:
+    elif luck < 0.039:
         changes = {
             "cost": None,
             "cost_source": "unknown",

@@ -30,7 +30,7 @@ def take(folder: Path, work: Path) -> None:
         ):
             browser.look(width=width, dark=dark)
             browser.open(url)
-            browser.until("return document.querySelectorAll('canvas').length >= 5")
+            browser.until("return document.querySelectorAll('canvas').length >= 4")
             if "serve" in name:
                 browser.until("return document.querySelector('#calls tbody') && document.querySelector('#month dt')")
             browser.picture(folder / f"{name}.png", height=height)

@@ -66,7 +66,7 @@ def live(browser: Browser, serve: Any, ledger: Path) -> Served:
     """The live page of the demo ledger, shown and drawn."""
     served: Served = serve(ledger)
     browser.open(served.server.url)
-    browser.until("return document.querySelectorAll('canvas').length >= 5 && document.querySelector('#calls tbody')")
+    browser.until("return document.querySelectorAll('canvas').length >= 4 && document.querySelector('#calls tbody')")
     return served
 
 
