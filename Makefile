@@ -99,7 +99,7 @@ test-openai-3: $(LANE3)/.ready
 test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debian packages
 	@$(call debian,backend,promtool,$(BACKENDS))
 	export CI=1  # from here on what is missing is a failure
-	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters)
+	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters tests/cli)
 
 .PHONY: test-browser
 test-browser: $(LANE3)/.ready $(LANE3)/.browser ## Run the tests of our pages in a real browser, from Debian packages

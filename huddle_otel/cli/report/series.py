@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from huddle_otel.cli.report.figures import DAY, STEPS, Group
-from huddle_otel.cli.report.ledger import IN, WASTED, _money
+from huddle_otel.cli.report.ledger import WASTED, grouped
 from huddle_otel.cli.report.period import Period
-from huddle_otel.spend.money import NANO
 from huddle_otel_exporters.ledger import reading
 
 _WIDTHS: Final = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, DAY, 7 * DAY, 28 * DAY)
@@ -21,12 +20,9 @@ _MOST: Final = 75
 """Steps a chart can show."""
 SHARES: Final = (0.5, 0.95, 0.99)
 """The percentiles of `Timeline.durations`."""
-_QUERY: Final = f"""
-SELECT CAST(started / ? AS INT), model, outcome, {STEPS}, count(*),
-    {_money("cost")}, {_money(f"CASE WHEN {WASTED} THEN cost END")}
-FROM calls {IN}
-GROUP BY 1, 2, 3, 4
-"""  # noqa: S608 - SQL of ours
+_AT_ONCE: Final = 5
+"""Steps of one question: the rows of a few sort faster than those of all."""
+_SUMS: Final = ("count(*)", "ifnull(sum(cost), 0)", f"ifnull(sum(CASE WHEN {WASTED} THEN cost END), 0)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +61,16 @@ def read(path: Path, period: Period) -> Timeline:
     size = max(0, beyond - first)
     spend, outcomes, wasted = _Sums(size), _Sums(size), _Sums(size)
     durations = [Group() for _ in range(size)]
+    keys = [f"CAST(started / {step} AS INT)", "model", "outcome", STEPS]
     with reading(path) as connection:
-        for at, model, outcome, took, calls, *money in connection.execute(_QUERY, (step, period.since, period.until)):
-            dollars, nanos, wasted_dollars, wasted_nanos = money
-            spend.add(model, at - first, dollars * NANO + nanos)
-            outcomes.add(outcome, at - first, calls)
-            wasted.add(outcome, at - first, wasted_dollars * NANO + wasted_nanos)
-            if took is not None:
-                durations[at - first].durations.update({took: calls})
+        for start in range(first, beyond, _AT_ONCE):
+            span = max(period.since, start * step), min(period.until, (start + _AT_ONCE) * step)
+            for at, model, outcome, took, calls, cost, lost in grouped(connection, keys, _SUMS, span):
+                spend.add(model, at - first, cost)
+                outcomes.add(outcome, at - first, calls)
+                wasted.add(outcome, at - first, lost)
+                if took is not None:
+                    durations[at - first].durations[took] += calls
     return Timeline(
         width=step,
         starts=tuple(range(first * step, beyond * step, step)),

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from huddle_otel.cli.report.figures import DAY
-from huddle_otel.cli.report.ledger import _BILLED, _money
+from huddle_otel.cli.report.ledger import BILLED
 from huddle_otel.cli.serve.position import Position
 from huddle_otel.spend.money import NANO
 from huddle_otel_exporters.ledger import reading
 
 _BACK: Final = 31
 """Whole days before today: the current month, and what its forecast rests on."""
-_SUMS: Final = f"count(*), {_money('cost')}, sum(cost IS NULL AND {_BILLED})"
+_COST: Final = f"ifnull(sum(cost / {NANO}), 0), ifnull(sum(cost % {NANO}), 0)"
+"""In two parts, since SQLite's own sum fails past 64 bits."""
+_SUMS: Final = f"count(*), {_COST}, sum(cost IS NULL AND {BILLED})"
 _DAY: Final = f"SELECT {_SUMS} FROM calls WHERE started >= ? AND started < ? AND +id <= ?"  # noqa: S608 - SQL of ours
 """Of one day: a question for each needs no sorting, which would take most of the time."""
 _NEW: Final = f"SELECT CAST(started / {DAY} AS INT), {_SUMS} FROM calls WHERE id > ? AND id <= ? GROUP BY 1"  # noqa: S608

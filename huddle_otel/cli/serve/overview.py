@@ -8,9 +8,10 @@ from typing import Final
 
 from huddle_otel.cli.page import Chart, Table, Tile, shown
 from huddle_otel.cli.report import charts, series
-from huddle_otel.cli.report.figures import DAY, Group, forecast
-from huddle_otel.cli.report.forms import _HEADINGS, _cells, _known, count
-from huddle_otel.cli.report.ledger import IN, _groups
+from huddle_otel.cli.report.columns import COLUMNS
+from huddle_otel.cli.report.figures import DAY, Group, forecast, ordered
+from huddle_otel.cli.report.forms import count
+from huddle_otel.cli.report.ledger import IN, sum_up
 from huddle_otel.cli.report.period import Period
 from huddle_otel.cli.serve.days import Day
 from huddle_otel.spend import format_usd
@@ -24,6 +25,7 @@ REFUSING: Final = 600.0
 """Seconds for which a circuit that refused a call is shown."""
 _MODELS: Final = 30
 """Rows of the table by model; the rest is added up."""
+_COLUMNS: Final = tuple(column for column in COLUMNS if not column.wide)
 _CIRCUITS: Final = 50
 _LATE: Final = 0.05
 """Share of calls not answered from which the figure is shown as bad."""
@@ -43,7 +45,7 @@ def now_tiles(path: Path, now: float) -> list[Tile]:
     Raises:
         LedgerError: As everywhere here, the ledger cannot be read.
     """
-    group = _groups(path, Period(now - RECENT, now), by=()).get((), Group())
+    group = sum_up(path, Period(now - RECENT, now), by=(), first_chunks=False).get((), Group())
     lost = group.calls - group.ok
     share = lost / group.calls if group.calls else 0.0
     p95 = group.percentile(0.95)
@@ -58,7 +60,7 @@ def now_tiles(path: Path, now: float) -> list[Tile]:
         Tile(name="p95", value="-" if p95 is None else f"{p95:.2f} s", note="whole calls, last 5 minutes"),
         Tile(
             name="Spend a minute",
-            value=_known(round(group.cost / (RECENT / 60)), group.calls - group.unpriced) if group.calls else "-",
+            value=_per_minute(group.known_cost) if group.calls else "-",
             note=_not_in_it(group.unpriced) or "mean of the last 5 minutes",
         ),
     ]
@@ -86,15 +88,15 @@ def window_charts(path: Path, window: str, now: float) -> tuple[Chart, ...]:
 
 def models(path: Path, window: str, now: float) -> Table:
     """Return a window's figures by model, dearest first."""
-    groups = _groups(path, Period(now - WINDOWS[window], now), by=("model",))
-    ordered = sorted(groups.items(), key=lambda item: (-item[1].cost, -item[1].calls, str(item[0])))
+    by = ("model",)
+    groups = list(ordered(sum_up(path, Period(now - WINDOWS[window], now), by=by, first_chunks=False), by).items())
     rest = Group()
-    for _, group in ordered[_MODELS:]:
+    for _, group in groups[_MODELS:]:
         rest.add(group)
-    rows = [(shown(model or None), *_cells(group)) for (model,), group in ordered[:_MODELS]]
+    rows = [(shown(model or None), *_figures(group)) for (model,), group in groups[:_MODELS]]
     if rest.calls:
-        rows.append((f"{len(ordered) - _MODELS:,} other models", *_cells(rest)))
-    return Table(title="By model", headings=("model", *_HEADINGS), rows=tuple(rows))
+        rows.append((f"{len(groups) - _MODELS:,} other models", *_figures(rest)))
+    return Table(title="By model", headings=("model", *(column.heading for column in _COLUMNS)), rows=tuple(rows))
 
 
 def month(days: dict[int, Day], now: float) -> tuple[list[Tile], tuple[Chart, ...]]:
@@ -121,6 +123,14 @@ def month(days: dict[int, Day], now: float) -> tuple[list[Tile], tuple[Chart, ..
         ),
     ]
     return tiles, (charts.month(costs, foreseen, now=now),) if foreseen else ()
+
+
+def _figures(group: Group) -> tuple[str, ...]:
+    return tuple(column.cell(group) for column in _COLUMNS)
+
+
+def _per_minute(cost: int | None) -> str:
+    return format_usd(None if cost is None else round(cost / (RECENT / 60)))
 
 
 def _not_in_it(unpriced: int) -> str:

@@ -18,8 +18,9 @@ class Position:
     @classmethod
     def at_end(cls, path: Path, connection: sqlite3.Connection) -> Position:
         """Return the position behind the newest row."""
+        inode = path.stat().st_ino
         row = connection.execute("SELECT id, started FROM calls ORDER BY id DESC LIMIT 1").fetchone()
-        return cls(path.stat().st_ino, *(row or (0, None)))
+        return cls(inode) if row is None else cls(inode, *row)
 
     def holds(self, path: Path, connection: sqlite3.Connection) -> bool:
         """Return whether what was read is still what comes before the new rows.

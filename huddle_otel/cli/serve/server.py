@@ -99,7 +99,7 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Server
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride] - the only one that makes it
     server_version, sys_version = "huddle-otel", ""
     timeout = SILENCE
 

@@ -38,7 +38,7 @@ class Answer:
     body: bytes
     type: str = _TEXT
     status: HTTPStatus = HTTPStatus.OK
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Site:
