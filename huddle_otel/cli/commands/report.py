@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from huddle_otel.cli.commands.shape import USAGE, Commands
 
@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
             report.as_focus(arguments.ledger, **when, by=arguments.by)
         else:
             source = arguments.prometheus or arguments.ledger
-            what = {**when, "by": arguments.by, "top": max(0, arguments.top)}
+            what: dict[str, Any] = {**when, "by": arguments.by, "top": max(0, arguments.top)}
             if arguments.html is not None:
                 report.write(source, **what, into=arguments.html)
             else:

@@ -8,7 +8,7 @@ from typing import Final
 
 from huddle_otel.cli.page import Chart, Table, Tile, document, element, shown, static
 from huddle_otel.cli.report import charts, series
-from huddle_otel.cli.report.columns import COLUMNS, wasted
+from huddle_otel.cli.report.columns import COLUMNS, Column, wasted
 from huddle_otel.cli.report.figures import Report
 from huddle_otel.cli.report.forms import WASTE_HEADINGS, cells, count, foremost, sentences, waste, when
 from huddle_otel.cli.report.ledger import per_day
@@ -82,22 +82,12 @@ def _tiles(report: Report) -> Iterator[Tile]:
 
 
 def _tables(report: Report) -> Iterator[Table]:
-    keys = report.by or ("",)
-    blank = ("",) * (len(keys) - 1)
-    groups, rest = foremost(report)
-    rows = [(*map(shown, key or ("all",)), *cells(group, COLUMNS, report)) for key, group in groups]
-    if rest is not None:
-        rows.append((f"{len(report.groups) - len(groups):,} more", *blank, *cells(rest, COLUMNS, report)))
-    yield Table(
-        title=f"By {', '.join(map(shown, report.by))}" if report.by else "In all",
-        headings=(*map(shown, keys), *(column.heading for column in COLUMNS)),
-        rows=tuple(rows),
-        left=len(keys),
-        total=("all", *blank, *cells(report.total, COLUMNS, report)) if len(report.groups) > 1 else None,
-    )
+    by = f"By {', '.join(map(shown, report.by))}" if report.by else "In all"
+    yield _groups(report, by, [column for column in COLUMNS if not column.wide])
+    yield _groups(report, f"{by}, in detail", [column for column in COLUMNS if column.wide])
     if wastes := waste(report):
-        rows = [tuple(map(shown, row)) for row in wastes]
-        yield Table(title="Paid for without a whole answer", headings=WASTE_HEADINGS, rows=tuple(rows))
+        rows = tuple(tuple(map(shown, row)) for row in wastes)
+        yield Table(title="Paid for without a whole answer", headings=WASTE_HEADINGS, rows=rows)
     if report.top:
         yield Table(
             title="Dearest calls",
@@ -118,6 +108,22 @@ def _tables(report: Report) -> Iterator[Table]:
             ),
             left=4,
         )
+
+
+def _groups(report: Report, title: str, columns: Sequence[Column]) -> Table:
+    keys = report.by or ("",)
+    blank = ("",) * (len(keys) - 1)
+    groups, rest = foremost(report)
+    rows = [(*map(shown, key or ("all",)), *cells(group, columns, report)) for key, group in groups]
+    if rest is not None:
+        rows.append((f"{len(report.groups) - len(groups):,} more", *blank, *cells(rest, columns, report)))
+    return Table(
+        title=title,
+        headings=(*map(shown, keys), *(column.heading for column in columns)),
+        rows=tuple(rows),
+        left=len(keys),
+        total=("all", *blank, *cells(report.total, columns, report)) if len(report.groups) > 1 else None,
+    )
 
 
 def _tokens(number: int | None) -> str:

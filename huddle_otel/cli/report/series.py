@@ -60,7 +60,7 @@ def read(path: Path, period: Period) -> Timeline:
     first, beyond = int(period.since // step), ceil(period.until / step)
     size = max(0, beyond - first)
     spend, outcomes, wasted = _Sums(size), _Sums(size), _Sums(size)
-    durations = [Group() for _ in range(size)]
+    durations = [Counter[int]() for _ in range(size)]
     keys = [f"CAST(started / {step} AS INT)", "model", "outcome", STEPS]
     with reading(path) as connection:
         for start in range(first, beyond, _AT_ONCE):
@@ -70,14 +70,14 @@ def read(path: Path, period: Period) -> Timeline:
                 outcomes.add(outcome, at - first, calls)
                 wasted.add(outcome, at - first, lost)
                 if took is not None:
-                    durations[at - first].durations[took] += calls
+                    durations[at - first][took] += calls
     return Timeline(
         width=step,
         starts=tuple(range(first * step, beyond * step, step)),
         spend=spend.largest_first(),
         outcomes=outcomes.largest_first(),
         wasted=wasted.largest_first(),
-        durations=tuple(tuple(each.percentile(share) for each in durations) for share in SHARES),
+        durations=tuple(tuple(Group(durations=each).percentile(share) for each in durations) for share in SHARES),
     )
 
 
