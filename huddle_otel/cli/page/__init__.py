@@ -11,9 +11,14 @@ from importlib.resources import files
 from huddle_otel.cli.page.markup import Markup, element, shown
 from huddle_otel.cli.page.parts import Chart, Series, Style, Table, Tile, Unit
 
-__all__ = ["Chart", "Markup", "Series", "Style", "Table", "Tile", "Unit", "element", "shown", "static"]
+__all__ = ["Chart", "Markup", "Series", "Style", "Table", "Tile", "Unit", "element", "library", "shown", "static"]
 
 
 def static(name: str) -> str:
-    """Return a file of ours: `page.css`, `charts.js`, or the chart library, `chart.umd.min.js`."""
+    """Return a file beside the pages, such as `page.css` or `charts.js`."""
     return files(__name__).joinpath("static", name).read_text("utf-8")
+
+
+def library() -> str:
+    """Return the chart library, with its licence, which asks to be in every copy."""
+    return f"/*\n{static('chart.LICENSE.md')}*/\n{static('chart.umd.min.js')}"

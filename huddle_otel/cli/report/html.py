@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from huddle_otel.cli.page import Chart, Table, Tile, document, element, shown, static
+from huddle_otel.cli.page import Chart, Table, Tile, document, element, library, shown, static
 from huddle_otel.cli.report import charts, series
 from huddle_otel.cli.report.columns import COLUMNS, Column, wasted
 from huddle_otel.cli.report.figures import Report
@@ -49,7 +49,7 @@ def page(report: Report, drawn: Sequence[Chart]) -> str:
     else:
         parts, drawn = [element("p", "No calls in this period.", class_="card")], ()
     body = element("div", header, element("main", *parts), element("footer", _FOOT))
-    scripts = (static("chart.umd.min.js"), static("charts.js"))
+    scripts = (library(), static("charts.js"))
     return document.document(f"LLM calls, {span}", body, drawn, styles=static("page.css"), scripts=scripts)
 
 

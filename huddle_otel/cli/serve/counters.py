@@ -39,7 +39,8 @@ class Counters:
     def __init__(self, path: Path) -> None:
         """Take the ledger; nothing is read yet."""
         self._path = path
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
+        """Held while rows are counted: who holds it sees no half of a call."""
         self._models: set[str] = set()
         self._position: Position | None = None
         """None before counting begins."""
@@ -52,7 +53,7 @@ class Counters:
         Raises:
             LedgerError: It is there, and cannot be read.
         """
-        with self._lock:
+        with self.lock:
             if not self._path.exists():
                 self._position = Position()
                 return
@@ -68,7 +69,7 @@ class Counters:
         """
         if self._position is None:
             self.begin()
-        with self._lock:
+        with self.lock:
             if not self._path.exists():
                 return
             with reading(self._path) as connection:

@@ -26,8 +26,9 @@ def exposition(counters: Counters, accept: str) -> tuple[bytes, str]:
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - an extra
 
     encode, content_type = choose_encoder(accept)
-    counters.catch_up()
-    return encode(cast("Any", _Collector(counters))), content_type  # it only collects
+    with counters.lock:
+        counters.catch_up()
+        return encode(cast("Any", _Collector(counters))), content_type  # it only collects
 
 
 class _Collector:
@@ -37,12 +38,12 @@ class _Collector:
     def collect(self) -> Iterator[Family]:
         for metric, sums in self._counters.sums.items():
             family = _family(metric)
-            for labels, amount in list(sums.items()):
+            for labels, amount in sums.items():
                 family.add_sample(series(metric), _labels(labels), usd(int(amount)) if metric in MONEY else amount)
             yield family
         for metric, histograms in self._counters.histograms.items():
             family = _family(metric)
-            for labels, histogram in list(histograms.items()):
+            for labels, histogram in histograms.items():
                 _add(family, metric, _labels(labels), histogram)
             yield family
 

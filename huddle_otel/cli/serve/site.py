@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from huddle_otel.cli.page import Chart, static
+from huddle_otel.cli.page import Chart, library, static
 from huddle_otel.cli.serve import calls, overview
 from huddle_otel.cli.serve.cache import Cache
 from huddle_otel.cli.serve.counters import Counters
@@ -55,7 +55,7 @@ class Site:
             "/live.js": (_JS, _own("live.js")),
             "/page.css": (_CSS, static("page.css") + _own("live.css")),
             "/charts.js": (_JS, static("charts.js")),
-            "/chart.umd.min.js": (_JS, static("chart.umd.min.js")),
+            "/chart.umd.min.js": (_JS, library()),
         }
         self._questions: dict[str, Callable[[Query], Any]] = {
             "/api/now": self._now,

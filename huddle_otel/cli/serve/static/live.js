@@ -3,7 +3,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const SECONDS = { now: 2, calls: 3, window: 10, month: 30 };
-  const page = { paused: false, below: null, turns: {} };
+  const page = { paused: false, below: null, turns: {}, shown: {} };
 
   function make(name, attributes = {}, ...children) {
     const element = document.createElement(name);
@@ -22,9 +22,14 @@
     return told;
   }
 
+  // Told to those who listen only when it changes.
+  function tell(id, text) {
+    if ($(id).textContent !== text) $(id).textContent = text;
+  }
+
   function notice(text) {
     $("notice").hidden = text === "";
-    $("notice").textContent = text;
+    tell("notice", text);
   }
 
   async function refresh(name, show) {
@@ -32,7 +37,9 @@
     try {
       const told = await ask(...questions[name]());
       if (turn !== page.turns[name]) return; // a newer question is under way, or answered
-      show(told);
+      const text = JSON.stringify(told);
+      if (name === "now" || text !== page.shown[name]) show(told); // else leave what a reader may be selecting alone
+      page.shown[name] = text;
       if (name === "now") notice("");
     } catch (error) {
       const lost = error instanceof TypeError;
@@ -159,7 +166,7 @@
     $("older").hidden = told.below === null;
     $("newest").hidden = page.below === null;
     const matches = told.rows.length === 1 ? "1 call" : `${told.rows.length} calls`;
-    $("found").textContent = told.finished ? matches : `${matches} so far: "Older" searches on`;
+    tell("found", told.finished ? matches : `${matches} so far: "Older" searches on`);
   }
 
   async function showCall(id) {
