@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from huddle_otel.cli import page
 from huddle_otel.cli.page import Chart, Series, Unit, element, shown
 from huddle_otel.cli.page.markup import raw
-from huddle_otel.cli.report import charts, series
-from huddle_otel.cli.report.figures import DAY, Forecast
+from huddle_otel.cli.report import charts, html, series
+from huddle_otel.cli.report.figures import DAY, Forecast, Group, Report
 from huddle_otel.cli.report.period import Period
 from huddle_otel.events import CallRecord
 from tests.cli.serving import put
@@ -255,6 +255,26 @@ def test_the_page_has_the_figures_of_the_table(command: Command, path: Path) -> 
     assert "Answered66.7%1 call not" in text
     assert "Wastedunknown1 call without a whole answer, 1 at an unknown price" in text
     assert "Dearest calls" in text
+
+
+def test_what_a_source_cannot_tell_is_not_made_up() -> None:
+    """As from Prometheus, which may have spend by a tag and nothing else."""
+    told = Report(
+        period=Period(0, DAY),
+        by=("team",),
+        groups={("search",): Group(cost=2 * 10**9)},
+        total=Group(cost=2 * 10**9),
+        previous=Group(),
+        top=(),
+        forecast=None,
+        unknown=frozenset({"calls", "ok", "attempts", "tokens", "waste", "waste_calls", "unpriced"}),
+    )
+    read = Read(html.page(told, ()))
+    assert "Spend$2.00" in read.text
+    assert "search??$2.00?" in read.text
+    for name in ("Answered", "Wasted", "Over time", "Dearest"):
+        assert name not in read.text
+    assert read.raw["script"][0] == "[]"
 
 
 def test_a_page_into_a_file_is_the_same(command: Command, path: Path, tmp_path: Path) -> None:

@@ -292,6 +292,17 @@ def test_advice_comes_with_its_figures(command: Command, write: Any, path: Path)
     assert told.count("* ") == 4
 
 
+def test_what_often_fails_is_said_with_its_figures(command: Command, write: Any, path: Path) -> None:
+    failed = replace(RECORD, started=NOW - 60, model="mystery", outcome="error", answered=False, cost=None, attempts=3)
+    write(
+        *[replace(failed, error_type="429")] * 20,
+        *[replace(failed, error_type="503")] * 19,
+        *[replace(RECORD, started=NOW - 60, model="mystery", input_tokens=10)] * 61,
+    )
+    told = command("report", "--ledger", str(path), "--advice").out
+    assert told == "* mystery: 20 of 100 calls ended with 429, after 3.0 attempts each.\n"
+
+
 def test_no_advice_is_made_up(command: Command, write: Any, path: Path) -> None:
     write(replace(RECORD, started=NOW - 60, model="mystery"))
     assert "Nothing stands out" in command("report", "--ledger", str(path), "--advice").out

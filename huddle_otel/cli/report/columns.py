@@ -14,6 +14,7 @@ from huddle_otel.spend import format_usd
 
 WASTES: Final = ("error", "truncated", "cancelled", "abandoned")
 """Outcomes of calls that may cost something without a whole answer."""
+_RANKS: Final = {"p50": 5, "p95": 3, "p99": 6}
 _QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
@@ -27,13 +28,18 @@ class Column:
     """The field of `Group` it stands on."""
     wide: bool = False
     """Left out where 80 columns must do."""
+    rank: int = 0
+    """Where names leave too little room, the column with the highest rank goes first: no number is ever cut."""
 
 
 def _quantiles(of: str, prefix: str, told: Callable[[Group, float], float | None], *, wide: bool) -> tuple[Column, ...]:
     def cell(share: float) -> Callable[[Group], str]:
         return lambda group: seconds(told(group, share))
 
-    return tuple(Column(heading=f"{prefix}{name} s", cell=cell(share), of=of, wide=wide) for name, share in _QUANTILES)
+    return tuple(
+        Column(heading=f"{prefix}{name} s", cell=cell(share), of=of, wide=wide, rank=_RANKS[name])
+        for name, share in _QUANTILES
+    )
 
 
 def known_waste(group: Group, *outcomes: str) -> int | None:
@@ -76,7 +82,7 @@ def _estimated(group: Group) -> str:
 
 COLUMNS: Final = (
     Column(heading="calls", cell=lambda group: f"{group.calls:,}", of="calls"),
-    Column(heading="ok", cell=lambda group: f"{group.ok / group.calls:.0%}" if group.calls else "-", of="ok"),
+    Column(heading="ok", cell=lambda group: f"{group.ok / group.calls:.0%}" if group.calls else "-", of="ok", rank=2),
     Column(heading="tries", cell=lambda group: _ratio(group.attempts, group.calls), of="attempts", wide=True),
     Column(heading="spend", cell=lambda group: format_usd(group.known_cost), of="cost"),
     Column(heading="reported", cell=lambda group: _money(group.sources, "gateway"), of="sources", wide=True),
@@ -88,8 +94,8 @@ COLUMNS: Final = (
         of="difference",
         wide=True,
     ),
-    Column(heading="wasted", cell=wasted, of="waste"),
-    Column(heading="tokens", cell=lambda group: short(group.input_tokens + group.output_tokens), of="tokens"),
+    Column(heading="wasted", cell=wasted, of="waste", rank=1),
+    Column(heading="tokens", cell=lambda group: short(group.input_tokens + group.output_tokens), of="tokens", rank=4),
     Column(heading="in", cell=lambda group: short(group.input_tokens), of="tokens", wide=True),
     Column(heading="cached", cell=lambda group: short(group.tokens["cache_read_tokens"]), of="tokens", wide=True),
     Column(heading="out", cell=lambda group: short(group.output_tokens), of="tokens", wide=True),

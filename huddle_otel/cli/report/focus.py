@@ -88,7 +88,7 @@ def write(path: Path, period: Period, *, hourly: bool, out: TextIO) -> int:
         rows = grouped(connection, [*keys, "cost_input IS NOT NULL"], sums, span, f"{IN} AND cost IS NOT NULL")
         for row in rows:
             charge = _Charge(*row[: -len(sums)])
-            charges[charge] = list(map(add, charges[charge], row[-len(sums) :]))
+            charges[charge] = list(map(add, charges[charge], map(int, row[-len(sums) :])))
         unpriced = f"SELECT count(*) FROM calls {IN} AND cost IS NULL AND {BILLED}"  # noqa: S608 - SQL of ours
         (left_out,) = connection.execute(unpriced, span).fetchone()
     writer = csv.writer(out, lineterminator="\n")

@@ -59,18 +59,38 @@ def as_table(report: Report, *, wide: bool = False) -> None:
 
 
 def _print_groups(screen: Console, report: Report, columns: Sequence[Column]) -> None:
-    keys = report.by or ("",)
-    rows = table(None, *map(_name, keys), *(column.heading for column in columns), left=len(keys), gap=1)
+    keys = [_name(name) for name in report.by] or [""]
     shown, rest = foremost(report)
-    for key, group in shown:
-        rows.add_row(*(plain(_name(each)) for each in key or ("all",)), *cells(group, columns, report))
+    rows = [([_name(each) for each in key or ("all",)], group, "") for key, group in shown]
     if rest is not None:
-        others = f"{len(report.groups) - len(shown):,} more"
-        rows.add_row(plain(others), *[""] * (len(keys) - 1), *cells(rest, columns, report), style="dim")
+        rows.append(([f"{len(report.groups) - len(shown):,} more", *[""] * (len(keys) - 1)], rest, "dim"))
     if len(report.groups) > 1:
-        rows.add_section()
-        rows.add_row(plain("all"), *[""] * (len(keys) - 1), *cells(report.total, columns, report), style="bold")
-    screen.print(rows)
+        rows.append((["all", *[""] * (len(keys) - 1)], report.total, "bold"))
+    longest = screen.width // 2 // len(keys) - 1
+    names = [[_cut(name, longest) for name in each] for each in (keys, *(row[0] for row in rows))]
+    room = screen.width - sum(max(map(len, column)) + 1 for column in zip(*names, strict=True))
+    columns = _fitting(columns, [cells(group, columns, report) for _, group, _ in rows], room)
+    made = table(None, *names[0], *(column.heading for column in columns), left=len(keys), gap=1)
+    for texts, (_, group, style) in zip(names[1:], rows, strict=True):
+        if group is report.total:
+            made.add_section()
+        made.add_row(*map(plain, texts), *cells(group, columns, report), style=style)
+    screen.print(made)
+
+
+def _fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> list[Column]:
+    """Return the columns that fit whole, the most important ones first."""
+    wanted = {
+        column: max(len(column.heading), *map(len, texts)) + 1
+        for column, texts in zip(columns, zip(*rows, strict=True), strict=True)
+    }
+    fitting: set[Column] = set()
+    for column, width in sorted(wanted.items(), key=lambda item: item[0].rank):
+        room -= width
+        if room < 0:
+            break
+        fitting.add(column)
+    return [column for column in columns if column in fitting]
 
 
 def foremost(report: Report) -> tuple[list[tuple[Key, Group]], Group | None]:
@@ -135,7 +155,9 @@ def as_csv(report: Report) -> None:
 def as_advice(lines: Sequence[str]) -> None:
     """Print advice for people."""
     screen = console()
-    for line in lines or ["Nothing stands out: no saving here would be a hundredth of the spend."]:
+    for line in lines or [
+        "Nothing stands out: no saving here would be a hundredth of the spend, and nothing fails often."
+    ]:
         screen.print(plain(f"* {_clean(line)}"))
 
 
@@ -156,7 +178,7 @@ def sentences(report: Report) -> list[str]:
     against = " In brackets: against the period before." if spend or calls else ""
     told = [f"Spend: {format_usd(total.known_cost)}{spend}"] if "cost" not in report.unknown else []
     told += [f"calls: {total.calls:,}{calls}"] if "calls" not in report.unknown else []
-    lines = [f"{'; '.join(told)}.{against}"]
+    lines = [f"{'; '.join(told)}.{against}"] if report.groups else []
     if total.unpriced:
         lines.append(f"Not in it: {count(total.unpriced, 'call')} that cost something nobody could price.")
     if total.wasted_calls:
@@ -218,8 +240,11 @@ def _clean(value: object) -> str:
 
 def _name(value: object) -> str:
     """Return the same, short enough for a terminal."""
-    text = _clean(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return _cut(_clean(value), _LONGEST)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def cell(value: object) -> object:

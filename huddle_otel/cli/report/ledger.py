@@ -51,8 +51,8 @@ _SUMS: Final = (
     *(f"ifnull(sum({each}), 0)" for each in _ADDED),
 )
 _THREADS: Final = 2
-_SLICES: Final = 16
-"""A part of a million calls sorts faster than the whole: it stays within a processor's cache."""
+_SLICES: Final = 8
+"""A part of a million calls sorts faster than the whole: it stays within a processor's cache. More gain nothing."""
 _MONTH: Final = 31
 
 
@@ -197,7 +197,7 @@ def _group(outcome: str, source: str, billed: int, *sums: int) -> Group:
 
 def _top(path: Path, period: Period, count: int) -> tuple[Call, ...]:
     columns = "started, model, outcome, cost, duration, attempts, input_tokens, output_tokens, request_id"
-    query = f"SELECT {columns} FROM calls {IN} AND cost IS NOT NULL ORDER BY cost DESC, started DESC LIMIT ?"  # noqa: S608 - SQL of ours
+    query = f"SELECT {columns} FROM calls {IN} AND typeof(cost) = 'integer' ORDER BY cost DESC, started DESC LIMIT ?"  # noqa: S608 - SQL of ours
     with reading(path) as connection:
         return tuple(Call(*row) for row in connection.execute(query, (period.since, period.until, count)))
 
