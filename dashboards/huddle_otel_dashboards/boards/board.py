@@ -74,7 +74,7 @@ class Board:
             time=model.DashboardDashboardTime(from_val=self.start, to="now"),
             refresh=self.refresh,
             templating=model.DashboardDashboardTemplating(list_val=[*variables.common(), *self.extra]),
-            annotations=model.AnnotationContainer(list_val=variables.annotations()),
+            annotations=model.AnnotationContainer(list_val=variables.marks()),
             links=[_other_boards(), _runbook()],
             panels=list(self._panels()),
         )

@@ -7,7 +7,12 @@ import json
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from huddle_otel_dashboards.boards.board import Board
+from huddle_otel_dashboards.boards.latency import latency
 from huddle_otel_dashboards.boards.overview import overview
+from huddle_otel_dashboards.boards.slo import slo
+from huddle_otel_dashboards.boards.spend import spend
+from huddle_otel_dashboards.boards.traces import traces
+from huddle_otel_dashboards.boards.upstream import upstream
 from huddle_otel_dashboards.limits import Limits
 
 
@@ -18,7 +23,7 @@ def boards(limits: Limits | None = None) -> tuple[Board, ...]:
         limits: What thresholds are drawn from; the defaults when None.
     """
     limits = limits or Limits()
-    return (overview(limits),)
+    return tuple(make(limits) for make in (overview, upstream, latency, spend, slo, traces))
 
 
 def text(board: Board) -> str:

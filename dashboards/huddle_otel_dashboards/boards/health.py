@@ -25,8 +25,8 @@ def health() -> Row:
         panels=(
             Stat(
                 title="Targets up",
-                description="Share of the chosen processes that Prometheus can scrape. Below 100 % the figures above lack "
-                "some of them. Where metrics are pushed by OTLP there is nothing to scrape, and this stays empty.",
+                description="Share of the chosen processes that Prometheus can scrape. Below 100 % the figures above "
+                "lack some of them. Where metrics are pushed by OTLP there is nothing to scrape, and this stays empty.",
                 queries=(Query(expr=f"avg(up{{{TARGET}}})"),),
                 unit="percentunit",
                 decimals=0,
@@ -51,8 +51,8 @@ def health() -> Row:
             ),
             Stat(
                 title="Series of a process",
-                description="The most series that one process has of one metric. Models and tags make series; the SDK keeps "
-                "2,000 of a metric and lumps the rest together, and the 201st model is called other.",
+                description="The most series that one process has of one metric. Models and tags make series; the SDK "
+                "keeps 2,000 of a metric and lumps the rest together, and the 201st model is called other.",
                 queries=(Query(expr=f"max(count by (job, instance) ({calls}))", instant=True),),
                 unit="short",
                 decimals=0,
@@ -64,13 +64,9 @@ def health() -> Row:
             ),
             Graph(
                 title="Failures of our own",
-                description="Failures per minute inside huddle_otel's telemetry, by component. Calls are not affected, but what these "
-                "boards show may lack something: the app's log names the cause once.",
-                queries=(
-                    Query(
-                        expr=per_minute(contract.TELEMETRY_ERRORS, "component"), legend="{{component}}"
-                    ),
-                ),
+                description="Failures per minute inside huddle_otel's telemetry, by component. Calls are not "
+                "affected, but what these boards show may lack something: the app's log names the cause once.",
+                queries=(Query(expr=per_minute(contract.TELEMETRY_ERRORS, "component"), legend="{{component}}"),),
                 unit="suffix: /min",
                 decimals=1,
                 no_value="none",
@@ -80,8 +76,8 @@ def health() -> Row:
             ),
             Graph(
                 title="Series in all",
-                description="Series of calls, of all chosen processes. A steady climb is a label with too many values: user "
-                "input in a model's name, or a tag that is an id.",
+                description="Series of calls, of all chosen processes. A steady climb is a label with too many "
+                "values: user input in a model's name, or a tag that is an id.",
                 queries=(Query(expr=or_zero(f"count({calls})"), legend=series(contract.CALLS)),),
                 unit="short",
                 decimals=0,

@@ -7,7 +7,17 @@ from huddle_otel_dashboards.boards.board import Board, Row
 from huddle_otel_dashboards.boards.colours import BAD, STREAM_FAULTS
 from huddle_otel_dashboards.boards.graphs import Graph, Heatmap
 from huddle_otel_dashboards.boards.panels import Query
-from huddle_otel_dashboards.boards.queries import ANSWERED, increase, mean, per_minute, quantile, rate, ratio, share, top
+from huddle_otel_dashboards.boards.queries import (
+    ANSWERED,
+    increase,
+    mean,
+    per_minute,
+    quantile,
+    rate,
+    ratio,
+    share,
+    top,
+)
 from huddle_otel_dashboards.limits import Limits
 from huddle_otel_dashboards.series import label
 
@@ -35,8 +45,8 @@ def _duration(limits: Limits) -> Row:
         panels=(
             Heatmap(
                 title="Distribution",
-                description="How many answered calls took how long. Two bands are two kinds of calls, or some that were "
-                "retried. Points are exemplars: each opens its trace.",
+                description="How many answered calls took how long. Two bands are two kinds of calls, or some that "
+                "were retried. Points are exemplars: each opens its trace.",
                 queries=(Query(expr=buckets, legend="{{le}}", heatmap=True, exemplars=True),),
                 unit="s",
                 width=12,
@@ -44,8 +54,9 @@ def _duration(limits: Limits) -> Row:
             ),
             Graph(
                 title="Percentiles",
-                description="p50 is the usual call, p95 one in twenty, p99 one in a hundred. p50 and p95 rising together is "
-                f"a slow upstream; p95 alone is retries, or long answers. The dashed line is {limits.p95:g} s.",
+                description="p50 is the usual call, p95 one in twenty, p99 one in a hundred. p50 and p95 rising "
+                "together is a slow upstream; p95 alone is retries, or long answers. The dashed line is "
+                f"{limits.p95:g} s.",
                 queries=tuple(
                     Query(expr=quantile(level, contract.DURATION, where=ANSWERED), legend=name, exemplars=name == "p95")
                     for level, name, _ in _LEVELS
@@ -71,8 +82,8 @@ def _first_token(limits: Limits) -> Row:
         panels=(
             Graph(
                 title="As users see it, and the upstream's share",
-                description="p95 from the start of the call, and from the sending of its last attempt. A gap between the two "
-                "is time lost in retries and waits; none, and the upstream is slow by itself.",
+                description="p95 from the start of the call, and from the sending of its last attempt. A gap between "
+                "the two is time lost in retries and waits; none, and the upstream is slow by itself.",
                 queries=(
                     Query(expr=seen, legend="the call", exemplars=True),
                     Query(expr=upstream, legend="its last attempt"),
@@ -87,8 +98,8 @@ def _first_token(limits: Limits) -> Row:
             ),
             Graph(
                 title="By model, p95",
-                description="From the start of the call. The dashed line is "
-                f"{limits.first_chunk:g} s. A model alone above it: think of a faster one for what users watch.",
+                description=f"From the start of the call. The dashed line is {limits.first_chunk:g} s. A model alone "
+                "above it: think of a faster one for what users watch.",
                 queries=(
                     Query(
                         expr=top(10, quantile(0.95, contract.FIRST_CHUNK, contract.REQUEST_MODEL)),
@@ -106,7 +117,9 @@ def _first_token(limits: Limits) -> Row:
             Graph(
                 title="Percentiles",
                 description="p50 is the usual stream, p95 one in twenty, p99 one in a hundred.",
-                queries=tuple(Query(expr=quantile(level, contract.FIRST_CHUNK), legend=name) for level, name, _ in _LEVELS),
+                queries=tuple(
+                    Query(expr=quantile(level, contract.FIRST_CHUNK), legend=name) for level, name, _ in _LEVELS
+                ),
                 unit="s",
                 decimals=2,
                 colours=_COLOURS,
@@ -127,8 +140,8 @@ def _flow() -> Row:
         panels=(
             Graph(
                 title="Time between chunks",
-                description="Mean gap between the chunks of a stream, percentiles over streams. Above 0.1 s words visibly "
-                "drip; above 0.5 s users think it has stopped.",
+                description="Mean gap between the chunks of a stream, percentiles over streams. Above 0.1 s words "
+                "visibly drip; above 0.5 s users think it has stopped.",
                 queries=tuple(
                     Query(expr=quantile(level, contract.PER_CHUNK), legend=name, exemplars=name == "p95")
                     for level, name, _ in _LEVELS
@@ -140,17 +153,21 @@ def _flow() -> Row:
             ),
             Graph(
                 title="Output tokens per second of a call",
-                description="Output tokens over the time calls took, first token and waits included. A fall at the same load "
-                "is an upstream that slows down.",
+                description="Output tokens over the time calls took, first token and waits included. A fall at the "
+                "same load is an upstream that slows down.",
                 queries=(Query(expr=top(10, speed), legend=_REQUEST_MODEL),),
                 unit="suffix: tok/s",
                 decimals=1,
             ),
             Graph(
                 title="Tokens per call",
-                description="Mean input and output tokens of a call. Input that grows by the hour is a history nobody cuts.",
+                description="Mean input and output tokens of a call. Input that grows by the hour is a history nobody "
+                "cuts.",
                 queries=(
-                    Query(expr=mean(contract.TOKEN_USAGE, contract.TOKEN_TYPE), legend=f"{{{{{label(contract.TOKEN_TYPE)}}}}}"),
+                    Query(
+                        expr=mean(contract.TOKEN_USAGE, contract.TOKEN_TYPE),
+                        legend=f"{{{{{label(contract.TOKEN_TYPE)}}}}}",
+                    ),
                 ),
                 unit="short",
                 decimals=0,
@@ -167,11 +184,9 @@ def _faults(limits: Limits) -> Row:
         panels=(
             Graph(
                 title="By kind",
-                description="Streams per minute that broke after they had begun. stall: silence longer than the policy allows. "
-                "truncated: ended without saying so, which the bare client takes for a whole answer.",
-                queries=(
-                    Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend="{{kind}}"),
-                ),
+                description="Streams per minute that broke after they had begun. stall: silence longer than the "
+                "policy allows. truncated: ended without saying so, which the bare client takes for a whole answer.",
+                queries=(Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend="{{kind}}"),),
                 unit="suffix: /min",
                 decimals=1,
                 colours=STREAM_FAULTS,
@@ -182,8 +197,8 @@ def _faults(limits: Limits) -> Row:
             ),
             Graph(
                 title="Share of streams that break",
-                description="Of the streams that began, how many stalled, broke off or were cut short. The dashed line is "
-                f"{limits.stream_faults:g} %.",
+                description="Of the streams that began, how many stalled, broke off or were cut short. The dashed "
+                f"line is {limits.stream_faults:g} %.",
                 queries=(Query(expr=share(rate(contract.STREAM_FAULTS), streams), legend="broken"),),
                 unit="percentunit",
                 decimals=2,

@@ -48,8 +48,8 @@ def _now(limits: Limits) -> Row:
         panels=(
             Stat(
                 title="Calls",
-                description="Calls that ended per second, whatever their outcome. A sudden fall to nothing is an app that no "
-                "longer calls, or telemetry that no longer arrives: see Telemetry health below.",
+                description="Calls that ended per second, whatever their outcome. A sudden fall to nothing is an app "
+                "that no longer calls, or telemetry that no longer arrives: see Telemetry health below.",
                 queries=(Query(expr=rate(contract.CALLS)),),
                 unit="suffix: /s",
                 decimals=2,
@@ -58,9 +58,9 @@ def _now(limits: Limits) -> Row:
             ),
             Stat(
                 title="Answered",
-                description="Share of calls that were answered whole. Failures of the upstream and refusals of the circuit "
-                f"count, the app's own bad requests do not. Below the objective of {limits.slo:g} % users notice: see "
-                "Failures, then the board Upstream & resilience.",
+                description="Share of calls that were answered whole. Failures of the upstream and refusals of the "
+                f"circuit count, the app's own bad requests do not. Below the objective of {limits.slo:g} % users "
+                "notice: see Failures, then the board Upstream & resilience.",
                 queries=(Query(expr=success()),),
                 unit="percentunit",
                 decimals=2,
@@ -71,8 +71,8 @@ def _now(limits: Limits) -> Row:
             ),
             Stat(
                 title="Duration, p95",
-                description="19 of 20 answered calls took at most this long, retries and waits included, streams to their "
-                f"end. Users wait when it is above {limits.p95:g} s: see by model whose it is.",
+                description="19 of 20 answered calls took at most this long, retries and waits included, streams to "
+                f"their end. Users wait when it is above {limits.p95:g} s: see by model whose it is.",
                 queries=(Query(expr=quantile(0.95, contract.DURATION, where=ANSWERED)),),
                 unit="s",
                 decimals=1,
@@ -93,9 +93,8 @@ def _now(limits: Limits) -> Row:
             ),
             Stat(
                 title="Spend per hour",
-                description="What an hour costs at the present rate. Calls that nobody can price are not in it: see the "
-                "board Spend. Red where the day's budget would go in "
-                f"{24 / limits.spend_factor:g} h.",
+                description="What an hour costs at the present rate. Calls that nobody can price are not in it: see "
+                f"the board Spend. Red where the day's budget would go in {24 / limits.spend_factor:g} h.",
                 queries=(Query(expr=f"3600 * {rate(contract.COST_USD)}"),),
                 unit="currencyUSD",
                 decimals=2,
@@ -105,8 +104,8 @@ def _now(limits: Limits) -> Row:
             ),
             Stat(
                 title="Spend today",
-                description=f"Since midnight UTC. Red from {budget:g} USD, the day's budget. Prometheus estimates between "
-                "scrapes; `huddle-otel report` has it to the last digit.",
+                description=f"Since midnight UTC. Red from {budget:g} USD, the day's budget. Prometheus estimates "
+                "between scrapes; `huddle-otel report` has it to the last digit.",
                 queries=(Query(expr=increase(contract.COST_USD), instant=True),),
                 unit="currencyUSD",
                 decimals=2,
@@ -117,8 +116,9 @@ def _now(limits: Limits) -> Row:
             ),
             Stat(
                 title="Open circuits",
-                description="Circuits open in at least one process: calls to these models are refused at once rather than "
-                "sent to an upstream that fails. See the timeline on Upstream & resilience for which, and since when.",
+                description="Circuits open in at least one process: calls to these models are refused at once rather "
+                "than sent to an upstream that fails. See the timeline on Upstream & resilience for which, and since "
+                "when.",
                 queries=(Query(expr=or_zero(f"count({gauge(contract.BREAKER, contract.CIRCUIT)} == 2)")),),
                 unit="short",
                 decimals=0,
@@ -127,8 +127,8 @@ def _now(limits: Limits) -> Row:
             ),
             Stat(
                 title="Alerts firing",
-                description="Of huddle_otel's own rules, if Prometheus has them loaded (`huddle-otel dashboards alerts`). "
-                "The table below says which.",
+                description="Of huddle_otel's own rules, if Prometheus has them loaded (`huddle-otel dashboards "
+                "alerts`). The table below says which.",
                 queries=(Query(expr=or_zero(f"count({_ALERTS})")),),
                 unit="short",
                 decimals=0,
@@ -136,9 +136,14 @@ def _now(limits: Limits) -> Row:
             ),
             Graph(
                 title="Calls by outcome",
-                description="Calls per second by how they ended. Red and orange that last are users without an answer; blue "
-                "and grey are the app's or its users' own doing.",
-                queries=(Query(expr=f"{rate(contract.CALLS, contract.OUTCOME)} > 0", legend=f"{{{{{label(contract.OUTCOME)}}}}}"),),
+                description="Calls per second by how they ended. Red and orange that last are users without an "
+                "answer; blue and grey are the app's or its users' own doing.",
+                queries=(
+                    Query(
+                        expr=f"{rate(contract.CALLS, contract.OUTCOME)} > 0",
+                        legend=f"{{{{{label(contract.OUTCOME)}}}}}",
+                    ),
+                ),
                 unit="suffix: /s",
                 decimals=2,
                 colours=OUTCOMES,
@@ -185,9 +190,9 @@ def _by_model(limits: Limits) -> Row:
             ),
             Graph(
                 title="Failed",
-                description="Share of calls without a whole answer that the app did not ask for. The dashed line is the "
-                f"objective of {limits.slo:g} %. One model alone above it is that model's upstream; all of them are the "
-                "gateway or the network.",
+                description="Share of calls without a whole answer that the app did not ask for. The dashed line is "
+                f"the objective of {limits.slo:g} %. One model alone above it is that model's upstream; all of them "
+                "are the gateway or the network.",
                 queries=(Query(expr=top(10, failed), legend=_MODEL),),
                 unit="percentunit",
                 decimals=2,
@@ -198,8 +203,8 @@ def _by_model(limits: Limits) -> Row:
             ),
             Graph(
                 title="Duration, p95",
-                description="19 of 20 answered calls took at most this long. Points are exemplars: each is one call, and "
-                f"opens its trace. The dashed line is {limits.p95:g} s.",
+                description="19 of 20 answered calls took at most this long. Points are exemplars: each is one call, "
+                f"and opens its trace. The dashed line is {limits.p95:g} s.",
                 queries=(Query(expr=top(10, fast), legend=_REQUEST_MODEL, exemplars=True),),
                 unit="s",
                 decimals=1,
@@ -218,7 +223,9 @@ def _models(limits: Limits, calls: str, failed: str, fast: str, first: str) -> T
     amplification = ratio(
         rate(contract.ATTEMPTS_MADE, contract.MODEL), rate(contract.CALLS, contract.MODEL, where=SENT)
     )
-    named = [f'label_replace({query}, "{model}", "$1", "{label(contract.REQUEST_MODEL)}", "(.*)")' for query in (fast, first)]
+    named = [
+        f'label_replace({query}, "{model}", "$1", "{label(contract.REQUEST_MODEL)}", "(.*)")' for query in (fast, first)
+    ]
     plain = [f"sum by ({model}) ({query})" for query in named]  # drops the longer name, so that rows merge
     queries = (calls, failed, *plain, amplification, hourly)
     slow = ((limits.p95, BAD),)
@@ -233,7 +240,9 @@ def _models(limits: Limits, calls: str, failed: str, fast: str, first: str) -> T
             "Value #B": Column(title="Failed", unit="percentunit", decimals=2, steps=((1 - limits.slo / 100, BAD),)),
             "Value #C": Column(title="Duration, p95", unit="s", decimals=1, steps=slow),
             "Value #D": Column(title="First token, p95", unit="s", decimals=2, steps=((limits.first_chunk, BAD),)),
-            "Value #E": Column(title="Requests per call", unit="short", decimals=2, steps=((limits.amplification, BAD),)),
+            "Value #E": Column(
+                title="Requests per call", unit="short", decimals=2, steps=((limits.amplification, BAD),)
+            ),
             "Value #F": Column(title="USD per hour", unit="currencyUSD", decimals=2),
         },
         sort_by="Calls / s",
@@ -249,9 +258,9 @@ def _failures() -> Row:
         panels=(
             Graph(
                 title="By cause",
-                description="Calls per second that ended without a whole answer, by `error.type`. 429 and rate_limited: ask "
-                "for less or for more quota. 5xx, timeouts, disconnect: the upstream. 401 and 403: the key. breaker_open: "
-                "follows from one of the others. budget_exceeded: a spend limit of yours.",
+                description="Calls per second that ended without a whole answer, by `error.type`. 429 and "
+                "rate_limited: ask for less or for more quota. 5xx, timeouts, disconnect: the upstream. 401 and 403: "
+                "the key. breaker_open: follows from one of the others. budget_exceeded: a spend limit of yours.",
                 queries=(
                     Query(
                         expr=top(12, f"{rate(contract.CALLS, contract.ERROR_TYPE, where=NOT_OK)} > 0"),

@@ -119,13 +119,13 @@ class Panel:
         made.transformations = self.transformations() or None
         made.time_from = self.time_from or None
         made.links = [runbook_link(self.runbook)] if self.runbook else None
-        config = made.field_config or model.FieldConfigSource()
-        defaults = config.defaults or model.FieldConfig()
+        config = made.field_config if made.field_config is not None else model.FieldConfigSource()
+        defaults = config.defaults
         defaults.unit, defaults.decimals = self.unit, self.decimals
         defaults.min_val, defaults.max_val = self.least, self.most
         defaults.no_value = self.no_value or None
         defaults.thresholds = thresholds(self.steps, self.base)
-        config.defaults, config.overrides = defaults, list(self.overrides())
+        config.overrides = list(self.overrides())
         made.field_config = config
         return made
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Kind, Metric
+from huddle_otel_dashboards.alerts.objective import APPS_OWN, FAILED
 from huddle_otel_dashboards.series import label, series
 
 WINDOW: Final = "$__rate_interval"
@@ -22,8 +23,6 @@ _VARIABLES: Final = {
 }
 """Attribute -> how the board's variables narrow it. A circuit is named host/model/operation."""
 
-FAILED = ("error", "truncated", "rejected")
-APPS_OWN = "40[0-79]|4[13-9].|42[0-8]|invalid_prompt|unsupported_protocol|local_protocol_error|.*[A-Z].*"
 ANY_OPERATION: Final = {contract.OPERATION: '=~".*"'}
 """For calls that are set beside a metric without an operation, which the board's choice of one cannot narrow."""
 SENT: Final = {**ANY_OPERATION, contract.OUTCOME: '!~"rejected|blocked"'}

@@ -6,7 +6,8 @@ from typing import Final
 
 from huddle_otel.telemetry import contract
 from huddle_otel_dashboards.alerts.objective import BAD as FAILED
-from huddle_otel_dashboards.alerts.objective import BURNS, PERIOD_DAYS, VALID, failed_share
+from huddle_otel_dashboards.alerts.objective import BURNS, PERIOD_DAYS, VALID
+from huddle_otel_dashboards.alerts.objective import ratio as failed_share
 from huddle_otel_dashboards.boards.board import Board, Row
 from huddle_otel_dashboards.boards.colours import BAD, GOOD, WARN
 from huddle_otel_dashboards.boards.figures import Bars, Column, Stat, Table
@@ -17,6 +18,7 @@ from huddle_otel_dashboards.limits import Limits
 from huddle_otel_dashboards.series import label
 
 _JOB: Final = '{job=~"$job"}'
+_MATCH: Final = '{job=~"$job", model=~"$model"}'
 _RULES: Final = "From the recording rules: `huddle-otel dashboards alerts` writes them, Prometheus must load them."
 _COLOURS: Final = {"5m": "purple", "1h": BAD, "6h": WARN, "3d": "blue"}
 
@@ -42,8 +44,8 @@ def _objective(limits: Limits) -> Row:
     kept = tuple(
         Stat(
             title=f"Answered, {window}",
-            description=f"Share of the calls that count which were answered in the last {window}, of the worst chosen job. "
-            f"The objective is {limits.slo:g} %. {_RULES}",
+            description=f"Share of the calls that count which were answered in the last {window}, of the worst chosen "
+            f"job. The objective is {limits.slo:g} %. {_RULES}",
             queries=(Query(expr=f"1 - {_worst(window)}"),),
             unit="percentunit",
             decimals=3,
@@ -59,8 +61,8 @@ def _objective(limits: Limits) -> Row:
     rest: tuple[Panel, ...] = (
         Stat(
             title="Error budget left",
-            description=f"Of the failures that {limits.slo:g} % permits in {PERIOD_DAYS} days, how much is not used up. Below 0 "
-            "the objective is missed: put changes off that risk more.",
+            description=f"Of the failures that {limits.slo:g} % permits in {PERIOD_DAYS} days, how much is not used "
+            "up. Below 0 the objective is missed: put changes off that risk more.",
             queries=(Query(expr=left),),
             unit="percentunit",
             decimals=1,
@@ -83,10 +85,9 @@ def _objective(limits: Limits) -> Row:
         ),
         Stat(
             title="Budget lasts",
-            description="At the rate of the last 6 h, until what is left of the budget is gone. Empty where nothing fails.",
-            queries=(
-                Query(expr=f"clamp_min({left}, 0) * {PERIOD_DAYS} * 86400 / ({_worst('6h')} / {budget:g} > 0)"),
-            ),
+            description="At the rate of the last 6 h, until what is left of the budget is gone. Empty where nothing "
+            "fails.",
+            queries=(Query(expr=f"clamp_min({left}, 0) * {PERIOD_DAYS} * 86400 / ({_worst('6h')} / {budget:g} > 0)"),),
             unit="s",
             decimals=1,
             base=BAD,
@@ -106,8 +107,8 @@ def _burn(limits: Limits) -> Row:
         panels=(
             Graph(
                 title="Burn rate by window",
-                description="How many times faster than permitted the error budget goes, of the worst chosen job. Dashed: "
-                f"where alerts begin, {levels}. The short windows say whether it still goes on.",
+                description="How many times faster than permitted the error budget goes, of the worst chosen job. "
+                f"Dashed: where alerts begin, {levels}. The short windows say whether it still goes on.",
                 queries=tuple(
                     Query(expr=f"{_worst(window)} / {limits.error_budget:g}", legend=window) for window in _COLOURS
                 ),
@@ -138,9 +139,6 @@ def _burn(limits: Limits) -> Row:
     )
 
 
-_MATCH: Final = '{job=~"$job", model=~"$model"}'
-
-
 def _whose(limits: Limits) -> Row:
     model = label(contract.MODEL)
     valid = f"sum by ({model}) ({recorded(VALID, '$__range')})"
@@ -150,8 +148,8 @@ def _whose(limits: Limits) -> Row:
         panels=(
             Table(
                 title="By model",
-                description="Over the whole time range. The objective is the job's; a model that fails often but is called "
-                "seldom hurts few.",
+                description="Over the whole time range. The objective is the job's; a model that fails often but is "
+                "called seldom hurts few.",
                 queries=tuple(
                     Query(expr=query, instant=True, table=True) for query in (valid, failed, ratio(failed, valid))
                 ),

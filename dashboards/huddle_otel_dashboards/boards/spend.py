@@ -10,7 +10,6 @@ from huddle_otel_dashboards.boards.figures import Bars, Column, Stat, Table
 from huddle_otel_dashboards.boards.graphs import Graph
 from huddle_otel_dashboards.boards.panels import Query
 from huddle_otel_dashboards.boards.queries import (
-    ANY_OPERATION,
     SENT,
     WINDOW,
     gauge,
@@ -31,7 +30,6 @@ _OUTCOME = f"{{{{{label(contract.OUTCOME)}}}}}"
 _HOURLY = f"3600 * {rate(contract.COST_USD)}"
 _BY_MODEL = f"3600 * {rate(contract.COST_USD, contract.MODEL)}"
 _PER_THOUSAND = f"1000 * {rate(contract.COST_USD)} / ({rate(contract.CALLS, where=SENT)} > 0)"
-_UNPRICED = "no price"
 
 
 def spend(limits: Limits) -> Board:
@@ -42,7 +40,7 @@ def spend(limits: Limits) -> Board:
         description="What calls cost, by model and tag, who says so, what was wasted, and where the month is heading.",
         start="now-24h",
         refresh="1m",
-        rows=(_now(limits), _where(), _trust(), _use(limits), _budgets()),
+        rows=(_now(limits), _where(), _trust(), _use(), _budgets()),
         extra=(
             text("tag", "Tag", "team", "Split spend by this tag. It must be one that instrument(tag_metrics=…) names."),
         ),
@@ -70,8 +68,8 @@ def _now(limits: Limits) -> Row:
             ),
             Stat(
                 title="Spend today",
-                description=f"Since midnight UTC. Red from {budget:g} USD, the day's budget. Prometheus estimates between "
-                "scrapes; `huddle-otel report` has it to the last digit.",
+                description=f"Since midnight UTC. Red from {budget:g} USD, the day's budget. Prometheus estimates "
+                "between scrapes; `huddle-otel report` has it to the last digit.",
                 queries=(Query(expr=increase(contract.COST_USD), instant=True),),
                 unit="currencyUSD",
                 decimals=2,
@@ -85,9 +83,7 @@ def _now(limits: Limits) -> Row:
                 title="Month's forecast",
                 description="Spent this month, and the last 24 hours' spend for each day that is left of it. Red from "
                 f"{30 * budget:g} USD. From the recording rules, since a month of raw samples is slow to read.",
-                queries=(
-                    Query(expr=f"{month} + sum({recorded(COST, '1d')}) * {days_left}", instant=True),
-                ),
+                queries=(Query(expr=f"{month} + sum({recorded(COST, '1d')}) * {days_left}", instant=True),),
                 unit="currencyUSD",
                 decimals=0,
                 steps=((0.8 * 30 * budget, WARN), (30 * budget, BAD)),
@@ -98,8 +94,8 @@ def _now(limits: Limits) -> Row:
             ),
             Stat(
                 title="Cost of 1,000 calls",
-                description="Of calls that led to a request. A climb at the same load is longer prompts, longer answers, or a "
-                "dearer model.",
+                description="Of calls that led to a request. A climb at the same load is longer prompts, longer "
+                "answers, or a dearer model.",
                 queries=(Query(expr=_PER_THOUSAND),),
                 unit="currencyUSD",
                 decimals=2,
@@ -109,8 +105,9 @@ def _now(limits: Limits) -> Row:
             ),
             Stat(
                 title="Wasted",
-                description="Share of the spend that went into calls without a whole answer: failed, truncated, cancelled, "
-                "left. The price of a failure that is retried shows under Possible double billing, not here.",
+                description="Share of the spend that went into calls without a whole answer: failed, truncated, "
+                "cancelled, left. The price of a failure that is retried shows under Possible double billing, not "
+                "here.",
                 queries=(Query(expr=share(rate(contract.COST_WASTE), rate(contract.COST_USD))),),
                 unit="percentunit",
                 decimals=1,
@@ -120,8 +117,8 @@ def _now(limits: Limits) -> Row:
             ),
             Stat(
                 title="Calls without a price",
-                description="Answered in this range, and nobody can say what they cost: no word from the gateway, no price in "
-                "the table. They are in no figure of this board. `instrument(prices={…})` mends it.",
+                description="Answered in this range, and nobody can say what they cost: no word from the gateway, no "
+                "price in the table. They are in no figure of this board. `instrument(prices={…})` mends it.",
                 queries=(Query(expr=f"{increase(contract.COST_UNKNOWN)} or vector(0)", instant=True),),
                 unit="short",
                 decimals=0,
@@ -150,8 +147,8 @@ def _where() -> Row:
             ),
             Graph(
                 title="By tag $tag",
-                description="USD per hour by the tag chosen above. One line without a name is spend without that tag, or a "
-                "tag that `instrument(tag_metrics=…)` does not name.",
+                description="USD per hour by the tag chosen above. One line without a name is spend without that tag, "
+                "or a tag that `instrument(tag_metrics=…)` does not name.",
                 queries=(Query(expr=f"3600 * {by_tag}", legend="{{tag}}"),),
                 unit="currencyUSD",
                 decimals=2,
@@ -161,7 +158,9 @@ def _where() -> Row:
             Bars(
                 title="Today by model",
                 description="USD since midnight UTC, the ten dearest models.",
-                queries=(Query(expr=top(10, increase(contract.COST_USD, contract.MODEL)), legend=_MODEL, instant=True),),
+                queries=(
+                    Query(expr=top(10, increase(contract.COST_USD, contract.MODEL)), legend=_MODEL, instant=True),
+                ),
                 unit="currencyUSD",
                 decimals=2,
                 least=0,
@@ -179,8 +178,8 @@ def _trust() -> Row:
         panels=(
             Graph(
                 title="By who says so",
-                description="USD per hour. gateway: what it reported. override: your own prices. catalogue: the packaged "
-                "table's estimate. The more of the last, the less the figures are money.",
+                description="USD per hour. gateway: what it reported. override: your own prices. catalogue: the "
+                "packaged table's estimate. The more of the last, the less the figures are money.",
                 queries=(Query(expr=f"3600 * {rate(contract.COST_USD, 'source')}", legend="{{source}}"),),
                 unit="currencyUSD",
                 decimals=2,
@@ -189,8 +188,8 @@ def _trust() -> Row:
             ),
             Graph(
                 title="Reported less estimated",
-                description="What the gateway reported less what the table says, added up since each process started. A "
-                "model that leaves 0 has a price in the table that is out of date.",
+                description="What the gateway reported less what the table says, added up since each process started. "
+                "A model that leaves 0 has a price in the table that is out of date.",
                 queries=(Query(expr=gauge(contract.COST_DIFFERENCE, contract.MODEL, how="sum"), legend=_MODEL),),
                 unit="currencyUSD",
                 decimals=4,
@@ -218,8 +217,7 @@ def _trust() -> Row:
     )
 
 
-def _use(limits: Limits) -> Row:
-    del limits
+def _use() -> Row:
     per_call = ratio(
         f"1000 * {rate(contract.COST_USD, contract.MODEL)}", rate(contract.CALLS, contract.MODEL, where=SENT)
     )
@@ -228,8 +226,8 @@ def _use(limits: Limits) -> Row:
         panels=(
             Graph(
                 title="Wasted, by outcome",
-                description="USD per hour that went into calls without a whole answer. cancelled and abandoned are users "
-                "who would not wait; truncated and error are the upstream.",
+                description="USD per hour that went into calls without a whole answer. cancelled and abandoned are "
+                "users who would not wait; truncated and error are the upstream.",
                 queries=(Query(expr=f"3600 * {rate(contract.COST_WASTE, contract.OUTCOME)}", legend=_OUTCOME),),
                 unit="currencyUSD",
                 decimals=3,
@@ -238,8 +236,8 @@ def _use(limits: Limits) -> Row:
             ),
             Graph(
                 title="Tokens",
-                description="Tokens per second. cache_read and cache_write are part of input, reasoning is part of output: "
-                "the lines are not to be added.",
+                description="Tokens per second. cache_read and cache_write are part of input, reasoning is part of "
+                "output: the lines are not to be added.",
                 queries=(Query(expr=rate(contract.TOKENS_USED, "type"), legend="{{type}}"),),
                 unit="suffix: tok/s",
                 decimals=0,
@@ -264,8 +262,8 @@ def _budgets() -> Row:
         panels=(
             Graph(
                 title="Used of each limit",
-                description="Share of each `SpendGuard` that is spent or reserved, of the process that has used most: limits "
-                "are counted per process. At 100 % one that blocks refuses calls.",
+                description="Share of each `SpendGuard` that is spent or reserved, of the process that has used most: "
+                "limits are counted per process. At 100 % one that blocks refuses calls.",
                 queries=(Query(expr=top(10, ratio(used, limit)), legend="{{budget}} {{key}}"),),
                 unit="percentunit",
                 decimals=1,

@@ -52,14 +52,14 @@ def _trouble() -> Row:
         panels=(
             Traces(
                 title="Failed calls",
-                description="Calls that ended as error, truncated or rejected. `error.type` says why, `huddle.request.id` is "
-                "what the gateway's support asks for.",
+                description="Calls that ended as error, truncated or rejected. `error.type` says why, "
+                "`huddle.request.id` is what the gateway's support asks for.",
                 traceql=_find(f'span.{contract.OUTCOME} =~ "error|truncated|rejected"'),
             ),
             Traces(
                 title="Slow calls",
-                description="Calls that took longer than chosen above. Several attempts: the time went into retries. One: "
-                "the upstream, or a long answer.",
+                description="Calls that took longer than chosen above. Several attempts: the time went into retries. "
+                "One: the upstream, or a long answer.",
                 traceql=_find("duration > $slow"),
             ),
         ),
@@ -72,8 +72,8 @@ def _price() -> Row:
         panels=(
             Traces(
                 title="Dear calls",
-                description="Calls that cost more than chosen above. Look at their tokens: a prompt that grows with every "
-                "turn is the usual cause.",
+                description="Calls that cost more than chosen above. Look at their tokens: a prompt that grows with "
+                "every turn is the usual cause.",
                 traceql=_find(f"span.{contract.COST} > $dear"),
             ),
             Traces(
@@ -91,8 +91,8 @@ def _streams() -> Row:
         panels=(
             Traces(
                 title="Retried calls",
-                description="Calls that needed more than one request. The events of the span have each failed attempt, its "
-                "cause and the wait after it.",
+                description="Calls that needed more than one request. The events of the span have each failed "
+                "attempt, its cause and the wait after it.",
                 traceql=_find(f"span.{contract.ATTEMPTS} > 1"),
             ),
         ),

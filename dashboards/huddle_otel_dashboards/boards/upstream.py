@@ -31,9 +31,9 @@ def _circuits() -> Row:
         panels=(
             Timeline(
                 title="State of each circuit",
-                description="One line per host, model and operation; the worst of all processes. Open: calls are refused at "
-                "once. Half-open: a few probes decide. A circuit that opens again and again has an upstream that is half "
-                "well: look at its failures below, and think of a fallback model.",
+                description="One line per host, model and operation; the worst of all processes. Open: calls are "
+                "refused at once. Half-open: a few probes decide. A circuit that opens again and again has an "
+                "upstream that is half well: look at its failures below, and think of a fallback model.",
                 queries=(Query(expr=gauge(contract.BREAKER, contract.CIRCUIT), legend=_CIRCUIT),),
                 unit="short",
                 decimals=0,
@@ -44,7 +44,8 @@ def _circuits() -> Row:
             ),
             Graph(
                 title="Changes of state",
-                description="How many circuits open, try and close, per minute. Many in a row are a circuit that flaps.",
+                description="How many circuits open, try and close, per minute. Many in a row are a circuit that "
+                "flaps.",
                 queries=(
                     Query(
                         expr=per_minute(contract.TRANSITIONS, contract.BREAKER_TO),
@@ -65,14 +66,14 @@ def _circuits() -> Row:
 
 def _requests(limits: Limits) -> Row:
     attempts = rate(contract.ATTEMPTS_MADE, contract.MODEL)
-    failed = {"result": '!="ok"'}
+    failed, classed = {"result": '!="ok"'}, {"class": '=~".+"'}
     return Row(
         title="Requests to the upstream",
         panels=(
             Graph(
                 title="Failed requests by cause",
-                description="Requests per second that failed, retried ones included: what the upstream does, before we "
-                "make it good. Calls on the Overview may look well while this does not.",
+                description="Requests per second that failed, retried ones included: what the upstream does, before "
+                "we make it good. Calls on the Overview may look well while this does not.",
                 queries=(
                     Query(
                         expr=top(12, f"{rate(contract.ATTEMPTS_MADE, 'result', where=failed)} > 0"),
@@ -89,9 +90,7 @@ def _requests(limits: Limits) -> Row:
                 description="Share of requests that failed, per model, retried ones included.",
                 queries=(
                     Query(
-                        expr=top(
-                            10, share(rate(contract.ATTEMPTS_MADE, contract.MODEL, where=failed), attempts)
-                        ),
+                        expr=top(10, share(rate(contract.ATTEMPTS_MADE, contract.MODEL, where=failed), attempts)),
                         legend=_MODEL,
                     ),
                 ),
@@ -121,7 +120,7 @@ def _requests(limits: Limits) -> Row:
                 "D and E: no use to try again. Many in C cost money twice.",
                 queries=(
                     Query(
-                        expr=f"{rate(contract.ATTEMPTS_MADE, 'class', where={'class': '=~".+"'})} > 0",
+                        expr=f"{rate(contract.ATTEMPTS_MADE, 'class', where=classed)} > 0",
                         legend="{{class}}",
                     ),
                 ),
@@ -132,16 +131,16 @@ def _requests(limits: Limits) -> Row:
             ),
             Graph(
                 title="Waiting between attempts",
-                description="Calls that are waiting to try again, on average: seconds waited per second. It is time that "
-                "users wait without anything being done for them.",
+                description="Calls that are waiting to try again, on average: seconds waited per second. It is time "
+                "that users wait without anything being done for them.",
                 queries=(Query(expr=top(10, rate(contract.WAITED, contract.MODEL)), legend=_MODEL),),
                 unit="short",
                 decimals=2,
             ),
             Graph(
                 title="Calls under way",
-                description="Calls begun and not yet ended. A climb while calls per second stay is an upstream that slows "
-                "down; a flat top is the bulkhead.",
+                description="Calls begun and not yet ended. A climb while calls per second stay is an upstream that "
+                "slows down; a flat top is the bulkhead.",
                 queries=(Query(expr=top(10, gauge(contract.IN_FLIGHT, contract.MODEL, how="sum")), legend=_MODEL),),
                 unit="short",
                 decimals=0,
@@ -157,9 +156,9 @@ def _protection() -> Row:
         panels=(
             Graph(
                 title="Refused without a request",
-                description="Calls per second that a policy refused. breaker_open: the circuit is open. rate_limited: the "
-                "wait the upstream asked for is too long. bulkhead_full: too many calls under way. budget_exceeded: a "
-                "spend limit of yours.",
+                description="Calls per second that a policy refused. breaker_open: the circuit is open. rate_limited: "
+                "the wait the upstream asked for is too long. bulkhead_full: too many calls under way. "
+                "budget_exceeded: a spend limit of yours.",
                 queries=(Query(expr=rate(contract.REJECTIONS, "reason"), legend="{{reason}}"),),
                 unit="suffix: /s",
                 decimals=3,
@@ -169,11 +168,12 @@ def _protection() -> Row:
             ),
             Graph(
                 title="Retry budget left",
-                description="Of the process that has least. A retry takes 1, one that may bill twice takes 2, successes put "
-                "a tenth back. At 0 failed calls are not retried, which is what keeps a brown-out short.",
+                description="Of the process that has least. A retry takes 1, one that may bill twice takes 2, "
+                "successes put a tenth back. At 0 failed calls are not retried, which is what keeps a brown-out short.",
                 queries=(
                     Query(
-                        expr=f"bottomk(10, {gauge(contract.RETRY_BUDGET, contract.CIRCUIT, how='min')})", legend=_CIRCUIT
+                        expr=f"bottomk(10, {gauge(contract.RETRY_BUDGET, contract.CIRCUIT, how='min')})",
+                        legend=_CIRCUIT,
                     ),
                 ),
                 unit="short",
@@ -209,13 +209,9 @@ def _trouble() -> Row:
         panels=(
             Graph(
                 title="Possible double billing",
-                description="Calls per minute retried after a failure that may have been billed. `RetryPolicy(max_ambiguous=0)` makes "
-                "this 0, at the price of more failed calls.",
-                queries=(
-                    Query(
-                        expr=per_minute(contract.DOUBLE_BILLINGS, contract.MODEL), legend=_MODEL
-                    ),
-                ),
+                description="Calls per minute retried after a failure that may have been billed. "
+                "`RetryPolicy(max_ambiguous=0)` makes this 0, at the price of more failed calls.",
+                queries=(Query(expr=per_minute(contract.DOUBLE_BILLINGS, contract.MODEL), legend=_MODEL),),
                 unit="suffix: /min",
                 decimals=1,
                 stacked=True,
@@ -224,13 +220,9 @@ def _trouble() -> Row:
             ),
             Graph(
                 title="Broken streams",
-                description="Streams per minute that broke after they had begun: the user has half an answer. stall: silence for too "
-                "long. truncated: ended without saying so.",
-                queries=(
-                    Query(
-                        expr=per_minute(contract.STREAM_FAULTS, "kind"), legend="{{kind}}"
-                    ),
-                ),
+                description="Streams per minute that broke after they had begun: the user has half an answer. stall: "
+                "silence for too long. truncated: ended without saying so.",
+                queries=(Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend="{{kind}}"),),
                 unit="suffix: /min",
                 decimals=1,
                 colours=STREAM_FAULTS,

@@ -50,7 +50,7 @@ def text(name: str, title: str, value: str, description: str) -> model.VariableM
     )
 
 
-def annotations() -> list[model.AnnotationQuery]:
+def marks() -> list[model.AnnotationQuery]:
     """Return the marks: a circuit opened, a circuit closed again."""
     now = gauge(contract.BREAKER, contract.CIRCUIT)
     before = f"max by ({label(contract.CIRCUIT)}) ({select(contract.BREAKER)} offset $__interval)"
