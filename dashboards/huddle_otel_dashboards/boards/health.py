@@ -19,15 +19,17 @@ _STALE = 120
 
 def health() -> Row:
     """Return the row."""
-    calls = select(contract.CALLS)
+    calls, always = select(contract.CALLS), select(contract.TELEMETRY_ERRORS)  # the latter from a process' start
+    ours = f"group by (job, instance) (last_over_time({always}[1d]))"
     return Row(
         title="Telemetry health",
         panels=(
             Stat(
                 title="Targets up",
-                description="Share of the chosen processes that Prometheus can scrape. Below 100 % the figures above "
-                "lack some of them. Where metrics are pushed by OTLP there is nothing to scrape, and this stays empty.",
-                queries=(Query(expr=f"avg(up{{{TARGET}}})"),),
+                description="Share of the chosen processes of the last day that Prometheus can scrape. Below 100 % "
+                "the figures above lack some of them. Where metrics are pushed by OTLP there is nothing to scrape, "
+                "and this stays empty.",
+                queries=(Query(expr=f"avg(up{{{TARGET}}} and on (job, instance) {ours})", instant=True),),
                 unit="percentunit",
                 decimals=0,
                 base=BAD,
@@ -40,7 +42,7 @@ def health() -> Row:
             Stat(
                 title="Age of the figures",
                 description=f"Since the oldest process's newest sample. Above {_STALE} s these boards show the past.",
-                queries=(Query(expr=f"max(time() - timestamp({calls}))", instant=True),),
+                queries=(Query(expr=f"max(time() - timestamp({always}))", instant=True),),
                 unit="s",
                 decimals=0,
                 steps=((_STALE / 2, WARN), (_STALE, BAD)),
