@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import bargauge, common, stat, table, tempo
 from grafana_foundation_sdk.builders import dashboard as build
@@ -14,6 +14,7 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.common import (
     BarGaugeDisplayMode,
+    BarGaugeSizing,
     BigValueColorMode,
     BigValueGraphMode,
     BigValueTextMode,
@@ -24,6 +25,10 @@ from grafana_foundation_sdk.models.tempo import SearchTableType
 
 from huddle_otel_dashboards.boards.colours import GOOD
 from huddle_otel_dashboards.boards.panels import TRACES, Panel, Steps, by_name, thresholds
+
+_LARGE: Final = 34
+_SMALL: Final = 14
+"""Pixels: figures of one size on every board, whatever the size of their panel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ class Stat(Panel):
             .text_mode(BigValueTextMode.VALUE_AND_NAME if self.named else BigValueTextMode.VALUE)
             .color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
             .reduce_options(_last())
+            .text(common.VizTextDisplayOptions().value_size(_LARGE))
         )
 
 
@@ -62,6 +68,10 @@ class Bars(Panel):
             .display_mode(BarGaugeDisplayMode.BASIC)
             .orientation(VizOrientation.HORIZONTAL)
             .show_unfilled(True)
+            .sizing(BarGaugeSizing.MANUAL)
+            .min_viz_height(12)
+            .max_viz_height(_LARGE)
+            .text(common.VizTextDisplayOptions().title_size(_SMALL).value_size(_SMALL))
             .color_scheme(scheme)
             .reduce_options(_last())
         )

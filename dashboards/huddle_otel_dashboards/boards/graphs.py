@@ -36,8 +36,8 @@ class Graph(Panel):
     stacked: bool = False
     lines: bool = False
     """Draw the thresholds as dashed lines."""
-    side: bool = False
-    """Put the legend on the right, for wide panels with many series."""
+    soft_most: float | None = None
+    """The axis reaches at least this far, so that a line at 0 does not look like one at the top."""
     calcs: tuple[str, ...] = tuple(_CALCS)
 
     def shape(self) -> Builder[model.Panel]:
@@ -53,11 +53,13 @@ class Graph(Panel):
             .axis_soft_min(0)
             .span_nulls(False)
             .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-            .legend(_legend(LegendPlacement.RIGHT if self.side else LegendPlacement.BOTTOM, list(self.calcs)))
+            .legend(_legend(list(self.calcs)))
             .tooltip(_tooltip())
         )
         if self.stacked:
             made = made.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+        if self.soft_most is not None:
+            made = made.axis_soft_max(self.soft_most)
         if self.lines:
             made = made.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
         return made
@@ -72,7 +74,7 @@ class Heatmap(Panel):
         return (
             heatmap.Panel()
             .calculate(False)
-            .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Turbo").steps(64))
+            .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64))
             .rows_frame(heatmap.RowsHeatmapOptions().layout(HeatmapCellLayout.LE))
             .y_axis(heatmap.YAxisConfig().unit(self.unit))
             .cell_values(heatmap.CellValues().unit("short").decimals(0))
@@ -108,11 +110,11 @@ class Timeline(Panel):
         )
 
 
-def _legend(placement: LegendPlacement, calcs: list[str]) -> common.VizLegendOptions:
+def _legend(calcs: list[str]) -> common.VizLegendOptions:
     return (
         common.VizLegendOptions()
         .display_mode(LegendDisplayMode.TABLE)
-        .placement(placement)
+        .placement(LegendPlacement.BOTTOM)
         .show_legend(True)
         .calcs(calcs)
         .sort_by("Last *")

@@ -69,7 +69,7 @@ def health() -> Row:
                 description="Failures per minute inside huddle_otel's telemetry, by component. Calls are not "
                 "affected, but what these boards show may lack something: the app's log names the cause once.",
                 queries=(Query(expr=per_minute(contract.TELEMETRY_ERRORS, "component"), legend="{{component}}"),),
-                unit="suffix: /min",
+                unit="suffix:/min",
                 decimals=1,
                 no_value="none",
                 width=6,

@@ -156,8 +156,7 @@ def _flow() -> Row:
                 description="Output tokens over the time calls took, first token and waits included. A fall at the "
                 "same load is an upstream that slows down.",
                 queries=(Query(expr=top(10, speed), legend=_REQUEST_MODEL),),
-                unit="suffix: tok/s",
-                decimals=1,
+                unit="short",
             ),
             Graph(
                 title="Tokens per call",
@@ -170,7 +169,6 @@ def _flow() -> Row:
                     ),
                 ),
                 unit="short",
-                decimals=0,
                 colours={"input": "blue", "output": "green"},
             ),
         ),
@@ -187,7 +185,7 @@ def _faults(limits: Limits) -> Row:
                 description="Streams per minute that broke after they had begun. stall: silence longer than the "
                 "policy allows. truncated: ended without saying so, which the bare client takes for a whole answer.",
                 queries=(Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend="{{kind}}"),),
-                unit="suffix: /min",
+                unit="suffix:/min",
                 decimals=1,
                 colours=STREAM_FAULTS,
                 stacked=True,
@@ -201,7 +199,7 @@ def _faults(limits: Limits) -> Row:
                 f"line is {limits.stream_faults:g} %.",
                 queries=(Query(expr=share(rate(contract.STREAM_FAULTS), streams), legend="broken"),),
                 unit="percentunit",
-                decimals=2,
+                soft_most=0.02,
                 steps=((limits.stream_faults / 100, BAD),),
                 lines=True,
                 colours={"broken": BAD},
@@ -211,14 +209,15 @@ def _faults(limits: Limits) -> Row:
             ),
             Graph(
                 title="By model",
-                description="Broken streams per minute, by model.",
+                description="Broken streams per minute, by model. One alone is that model's upstream; all of them are "
+                "the network.",
                 queries=(
                     Query(
                         expr=top(10, per_minute(contract.STREAM_FAULTS, contract.MODEL)),
                         legend=_MODEL,
                     ),
                 ),
-                unit="suffix: /min",
+                unit="suffix:/min",
                 decimals=1,
                 stacked=True,
                 no_value="none",

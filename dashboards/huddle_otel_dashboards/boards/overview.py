@@ -28,7 +28,10 @@ from huddle_otel_dashboards.series import label
 
 _MODEL = f"{{{{{label(contract.MODEL)}}}}}"
 _REQUEST_MODEL = f"{{{{{label(contract.REQUEST_MODEL)}}}}}"
-_ALERTS = 'ALERTS{alertname=~"Huddle.+", alertstate="firing", job=~"$job"}'
+_ALERTS = (
+    "max by (alertname, severity, job, model, circuit) "
+    '(ALERTS{alertname=~"Huddle.+", alertstate="firing", job=~"$job"})'
+)
 
 
 def overview(limits: Limits) -> Board:
@@ -51,7 +54,7 @@ def _now(limits: Limits) -> Row:
                 description="Calls that ended per second, whatever their outcome. A sudden fall to nothing is an app "
                 "that no longer calls, or telemetry that no longer arrives: see Telemetry health below.",
                 queries=(Query(expr=rate(contract.CALLS)),),
-                unit="suffix: /s",
+                unit="suffix:/s",
                 decimals=2,
                 base="blue",
                 no_value="no calls",
@@ -65,7 +68,7 @@ def _now(limits: Limits) -> Row:
                 unit="percentunit",
                 decimals=2,
                 base=BAD,
-                steps=((1 - 5 * (1 - slo), WARN), (slo, GOOD)),
+                steps=((1 - 5 * limits.error_budget, WARN), (slo, GOOD)),
                 no_value="no calls",
                 runbook="huddleerrorbudgetburn",
             ),
@@ -144,7 +147,7 @@ def _now(limits: Limits) -> Row:
                         legend=f"{{{{{label(contract.OUTCOME)}}}}}",
                     ),
                 ),
-                unit="suffix: /s",
+                unit="suffix:/s",
                 decimals=2,
                 colours=OUTCOMES,
                 stacked=True,
@@ -153,11 +156,7 @@ def _now(limits: Limits) -> Row:
             Table(
                 title="Alerts firing now",
                 description="Empty is good. Each name is a section of the runbook.",
-                queries=(
-                    Query(
-                        expr=f"max by (alertname, severity, job, model, circuit) ({_ALERTS})", instant=True, table=True
-                    ),
-                ),
+                queries=(Query(expr=_ALERTS, instant=True, table=True),),
                 unit="string",
                 columns={
                     "alertname": Column(title="Alert"),
@@ -166,7 +165,6 @@ def _now(limits: Limits) -> Row:
                     "model": Column(title="Model"),
                     "circuit": Column(title="Circuit"),
                 },
-                no_value="nothing fires",
                 width=10,
             ),
         ),
@@ -185,7 +183,7 @@ def _by_model(limits: Limits) -> Row:
                 title="Calls",
                 description="Calls per second, the ten busiest models.",
                 queries=(Query(expr=top(10, calls), legend=_MODEL),),
-                unit="suffix: /s",
+                unit="suffix:/s",
                 decimals=2,
             ),
             Graph(
@@ -195,10 +193,9 @@ def _by_model(limits: Limits) -> Row:
                 "are the gateway or the network.",
                 queries=(Query(expr=top(10, failed), legend=_MODEL),),
                 unit="percentunit",
-                decimals=2,
-                steps=((1 - limits.slo / 100, BAD),),
+                steps=((limits.error_budget, BAD),),
                 lines=True,
-                most=None,
+                soft_most=0.02,
                 runbook="huddleerrorbudgetburn",
             ),
             Graph(
@@ -237,7 +234,7 @@ def _models(limits: Limits, calls: str, failed: str, fast: str, first: str) -> T
         columns={
             model: Column(title="Model", link=UPSTREAM_OF_MODEL),
             "Value #A": Column(title="Calls / s", unit="short", decimals=2),
-            "Value #B": Column(title="Failed", unit="percentunit", decimals=2, steps=((1 - limits.slo / 100, BAD),)),
+            "Value #B": Column(title="Failed", unit="percentunit", decimals=2, steps=((limits.error_budget, BAD),)),
             "Value #C": Column(title="Duration, p95", unit="s", decimals=1, steps=slow),
             "Value #D": Column(title="First token, p95", unit="s", decimals=2, steps=((limits.first_chunk, BAD),)),
             "Value #E": Column(
@@ -267,8 +264,7 @@ def _failures() -> Row:
                         legend=f"{{{{{cause}}}}}",
                     ),
                 ),
-                unit="suffix: /s",
-                decimals=3,
+                unit="suffix:/s",
                 stacked=True,
                 width=14,
                 runbook="huddletimeouts",
@@ -293,7 +289,6 @@ def _failures() -> Row:
                     "Value": Column(title="Calls", unit="short", decimals=0, width=90),
                 },
                 sort_by="Calls",
-                no_value="none",
                 width=10,
             ),
         ),

@@ -78,7 +78,7 @@ class Panel:
     no_value: str = ""
     """What to show where there is no data."""
     width: int = 8
-    height: int = 8
+    height: int = 9
     time_from: str = ""
     """A time range of its own, such as `now/d`, today so far."""
     runbook: str = ""
@@ -133,7 +133,7 @@ class Panel:
 def thresholds(steps: Steps, base: str = GOOD) -> model.ThresholdsConfig:
     """Return thresholds: a colour, and from each value on another."""
     made = [model.Threshold(value=None, color=base)]
-    made += [model.Threshold(value=value, color=colour) for value, colour in steps]
+    made += [model.Threshold(value=round(value, 9), color=colour) for value, colour in steps]
     return model.ThresholdsConfig(mode=model.ThresholdsMode.ABSOLUTE, steps=made)
 
 

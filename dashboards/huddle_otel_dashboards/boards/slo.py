@@ -46,7 +46,7 @@ def _objective(limits: Limits) -> Row:
             title=f"Answered, {window}",
             description=f"Share of the calls that count which were answered in the last {window}, of the worst chosen "
             f"job. The objective is {limits.slo:g} %. {_RULES}",
-            queries=(Query(expr=f"1 - {_worst(window)}"),),
+            queries=(Query(expr=f"1 - {_worst(window)}", instant=True),),
             unit="percentunit",
             decimals=3,
             base=BAD,
@@ -63,7 +63,7 @@ def _objective(limits: Limits) -> Row:
             title="Error budget left",
             description=f"Of the failures that {limits.slo:g} % permits in {PERIOD_DAYS} days, how much is not used "
             "up. Below 0 the objective is missed: put changes off that risk more.",
-            queries=(Query(expr=left),),
+            queries=(Query(expr=left, instant=True),),
             unit="percentunit",
             decimals=1,
             base=BAD,
@@ -75,8 +75,8 @@ def _objective(limits: Limits) -> Row:
         Stat(
             title="Burn rate, 1h",
             description=f"1 would use up the budget in exactly {PERIOD_DAYS} days. {BURNS[0].rate:g} wakes somebody.",
-            queries=(Query(expr=f"{_worst('1h')} / {budget:g}"),),
-            unit="suffix: x",
+            queries=(Query(expr=f"{_worst('1h')} / {budget:g}", instant=True),),
+            unit="suffix:x",
             decimals=1,
             steps=((1, WARN), (BURNS[0].rate, BAD)),
             no_value="no calls",
@@ -112,7 +112,7 @@ def _burn(limits: Limits) -> Row:
                 queries=tuple(
                     Query(expr=f"{_worst(window)} / {limits.error_budget:g}", legend=window) for window in _COLOURS
                 ),
-                unit="suffix: x",
+                unit="suffix:x",
                 decimals=1,
                 steps=tuple(sorted((burn.rate, BAD if burn.rate > 3 else WARN) for burn in BURNS)),  # noqa: PLR2004 - those above page
                 lines=True,

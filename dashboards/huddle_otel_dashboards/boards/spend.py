@@ -87,7 +87,7 @@ def _now(limits: Limits) -> Row:
                 unit="currencyUSD",
                 decimals=0,
                 steps=((0.8 * 30 * budget, WARN), (30 * budget, BAD)),
-                no_value="no rules",
+                no_value="no data yet",
                 time_from="now/M",
                 width=4,
                 runbook="huddlespendanomaly",
@@ -132,6 +132,7 @@ def _now(limits: Limits) -> Row:
 
 def _where() -> Row:
     by_tag = f'label_replace(sum by ($tag) (rate({select(contract.COST_USD)}[{WINDOW}])), "tag", "$1", "$tag", "(.*)")'
+    named = f'label_replace({by_tag}, "tag", "without", "tag", "")'
     return Row(
         title="Where it goes",
         panels=(
@@ -147,9 +148,9 @@ def _where() -> Row:
             ),
             Graph(
                 title="By tag $tag",
-                description="USD per hour by the tag chosen above. One line without a name is spend without that tag, "
-                "or a tag that `instrument(tag_metrics=…)` does not name.",
-                queries=(Query(expr=f"3600 * {by_tag}", legend="{{tag}}"),),
+                description="USD per hour by the tag chosen above. `without` is spend without that tag, or a tag that "
+                "`instrument(tag_metrics=…)` does not name.",
+                queries=(Query(expr=f"3600 * {named}", legend="{{tag}}"),),
                 unit="currencyUSD",
                 decimals=2,
                 stacked=True,
@@ -193,6 +194,7 @@ def _trust() -> Row:
                 queries=(Query(expr=gauge(contract.COST_DIFFERENCE, contract.MODEL, how="sum"), legend=_MODEL),),
                 unit="currencyUSD",
                 decimals=4,
+                soft_most=0.01,
                 calcs=("lastNotNull", "min", "max"),
             ),
             Bars(
@@ -231,16 +233,16 @@ def _use() -> Row:
                 queries=(Query(expr=f"3600 * {rate(contract.COST_WASTE, contract.OUTCOME)}", legend=_OUTCOME),),
                 unit="currencyUSD",
                 decimals=3,
+                soft_most=0.01,
                 colours=OUTCOMES,
                 stacked=True,
             ),
             Graph(
-                title="Tokens",
-                description="Tokens per second. cache_read and cache_write are part of input, reasoning is part of "
-                "output: the lines are not to be added.",
+                title="Tokens per second",
+                description="By kind. cache_read and cache_write are part of input, reasoning is part of output: the "
+                "lines are not to be added.",
                 queries=(Query(expr=rate(contract.TOKENS_USED, "type"), legend="{{type}}"),),
-                unit="suffix: tok/s",
-                decimals=0,
+                unit="short",
                 colours=TOKENS,
             ),
             Graph(
@@ -266,9 +268,10 @@ def _budgets() -> Row:
                 "limits are counted per process. At 100 % one that blocks refuses calls.",
                 queries=(Query(expr=top(10, ratio(used, limit)), legend="{{budget}} {{key}}"),),
                 unit="percentunit",
-                decimals=1,
+                decimals=0,
                 steps=((0.8, WARN), (1, BAD)),
                 lines=True,
+                soft_most=1.1,
                 no_value="no limits set",
                 width=12,
                 runbook="huddlebudgetused",
@@ -289,7 +292,6 @@ def _budgets() -> Row:
                     "Value #C": Column(title="Share", unit="percentunit", decimals=0, steps=((0.8, WARN), (1, BAD))),
                 },
                 sort_by="Share",
-                no_value="no limits set",
                 width=12,
                 runbook="huddlebudgetused",
             ),

@@ -7,7 +7,7 @@ from huddle_otel_dashboards.boards.board import Board, Row
 from huddle_otel_dashboards.boards.colours import BAD, GOOD, REASONS, STATES, STREAM_FAULTS, WARN
 from huddle_otel_dashboards.boards.graphs import Graph, Timeline
 from huddle_otel_dashboards.boards.panels import Query
-from huddle_otel_dashboards.boards.queries import SENT, gauge, per_minute, rate, ratio, share, top
+from huddle_otel_dashboards.boards.queries import SENT, by, gauge, per_minute, rate, ratio, select, share, top
 from huddle_otel_dashboards.limits import Limits
 from huddle_otel_dashboards.series import label
 
@@ -52,7 +52,7 @@ def _circuits() -> Row:
                         legend=f"{{{{{label(contract.BREAKER_TO)}}}}}",
                     ),
                 ),
-                unit="suffix: /min",
+                unit="suffix:/min",
                 decimals=1,
                 no_value="none",
                 colours={"closed": STATES["closed"], "half_open": STATES["half-open"], "open": STATES["open"]},
@@ -81,7 +81,6 @@ def _requests(limits: Limits) -> Row:
                     ),
                 ),
                 unit="reqps",
-                decimals=3,
                 stacked=True,
                 runbook="huddletimeouts",
             ),
@@ -95,7 +94,7 @@ def _requests(limits: Limits) -> Row:
                     ),
                 ),
                 unit="percentunit",
-                decimals=2,
+                soft_most=0.1,
                 steps=((limits.faults / 100, BAD),),
                 lines=True,
             ),
@@ -112,6 +111,7 @@ def _requests(limits: Limits) -> Row:
                 decimals=2,
                 steps=((limits.amplification, BAD),),
                 lines=True,
+                soft_most=1.5,
                 runbook="huddleamplification",
             ),
             Graph(
@@ -125,7 +125,6 @@ def _requests(limits: Limits) -> Row:
                     ),
                 ),
                 unit="reqps",
-                decimals=3,
                 colours={"A": "blue", "B": WARN, "C": BAD, "D": "purple", "E": "yellow"},
                 stacked=True,
             ),
@@ -160,10 +159,10 @@ def _protection() -> Row:
                 "the wait the upstream asked for is too long. bulkhead_full: too many calls under way. "
                 "budget_exceeded: a spend limit of yours.",
                 queries=(Query(expr=rate(contract.REJECTIONS, "reason"), legend="{{reason}}"),),
-                unit="suffix: /s",
-                decimals=3,
+                unit="suffix:/s",
                 colours=REASONS,
                 stacked=True,
+                width=6,
                 runbook="huddlecircuitopen",
             ),
             Graph(
@@ -181,25 +180,26 @@ def _protection() -> Row:
                 base=BAD,
                 steps=((1, WARN), (2, GOOD)),
                 calcs=("lastNotNull", "min"),
+                width=6,
                 runbook="huddleretrybudgetempty",
             ),
-            Graph(
-                title="Rate limit left",
-                description="What the gateway last said is left, of the process that has least. Near 0 the next calls "
-                "wait: ask for more quota, or spread the load.",
-                queries=(
-                    Query(
-                        expr=f"bottomk(10, {gauge(contract.RATELIMIT, contract.MODEL, 'type', how='min')})",
-                        legend=f"{_MODEL} {{{{type}}}}",
-                    ),
-                ),
-                unit="short",
-                decimals=0,
-                calcs=("lastNotNull", "min"),
-                no_value="the gateway states none",
-                runbook="huddleratelimited",
-            ),
+            *(_left(kind) for kind in ("requests", "tokens")),
         ),
+    )
+
+
+def _left(kind: str) -> Graph:
+    remaining = select(contract.RATELIMIT, {"type": f'="{kind}"'})
+    return Graph(
+        title=f"Rate limit left, {kind}",
+        description="What the gateway last said is left, of the process that has least. Near 0 the next calls wait: "
+        "ask for more quota, or spread the load.",
+        queries=(Query(expr=f"bottomk(10, min{by([contract.MODEL])} ({remaining}))", legend=_MODEL),),
+        unit="short",
+        calcs=("lastNotNull", "min"),
+        no_value="the gateway states none",
+        width=6,
+        runbook="huddleratelimited",
     )
 
 
@@ -212,7 +212,7 @@ def _trouble() -> Row:
                 description="Calls per minute retried after a failure that may have been billed. "
                 "`RetryPolicy(max_ambiguous=0)` makes this 0, at the price of more failed calls.",
                 queries=(Query(expr=per_minute(contract.DOUBLE_BILLINGS, contract.MODEL), legend=_MODEL),),
-                unit="suffix: /min",
+                unit="suffix:/min",
                 decimals=1,
                 stacked=True,
                 no_value="none",
@@ -223,7 +223,7 @@ def _trouble() -> Row:
                 description="Streams per minute that broke after they had begun: the user has half an answer. stall: "
                 "silence for too long. truncated: ended without saying so.",
                 queries=(Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend="{{kind}}"),),
-                unit="suffix: /min",
+                unit="suffix:/min",
                 decimals=1,
                 colours=STREAM_FAULTS,
                 stacked=True,
