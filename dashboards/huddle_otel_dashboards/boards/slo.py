@@ -57,7 +57,7 @@ def _objective(limits: Limits) -> Row:
         )
         for window in ("1h", "1d", "30d")
     )
-    left = f"1 - {_worst('30d')} / {budget:g}"
+    left, burn = f"1 - {_worst('30d')} / {budget:g}", f"{_worst('6h')} / {budget:g}"
     rest: tuple[Panel, ...] = (
         Stat(
             title="Error budget left",
@@ -87,7 +87,7 @@ def _objective(limits: Limits) -> Row:
             title="Budget lasts",
             description="At the rate of the last 6 h, until what is left of the budget is gone. Empty where nothing "
             "fails.",
-            queries=(Query(expr=f"clamp_min({left}, 0) * {PERIOD_DAYS} * 86400 / ({_worst('6h')} / {budget:g} > 0)"),),
+            queries=(Query(expr=f"clamp_min({left}, 0) * {PERIOD_DAYS * 86_400} / ({burn} > 0)", instant=True),),
             unit="s",
             decimals=1,
             base=BAD,

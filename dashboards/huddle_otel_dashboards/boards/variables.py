@@ -7,14 +7,13 @@ from typing import Final
 from grafana_foundation_sdk.models import dashboard as model
 
 from huddle_otel.telemetry import contract
+from huddle_otel_dashboards.alerts import RUNBOOK
 from huddle_otel_dashboards.boards.panels import METRICS
 from huddle_otel_dashboards.boards.queries import gauge, select
 from huddle_otel_dashboards.series import label, series
 
 ALL: Final = ".*"
 """Matches a series without the label, too."""
-RUNBOOK: Final = "docs/runbook.md"
-"""Stands for where a team keeps its runbook; `huddle-otel dashboards export --runbook-url` sets it."""
 UPSTREAM_OF_MODEL: Final = (
     "/d/huddle-upstream?var-model=${__value.raw:percentencode}&${datasource:queryparam}&${job:queryparam}"
     "&${__url_time_range}"
@@ -33,7 +32,7 @@ def common() -> list[model.VariableModel]:
         _values("instance", "Instance", f"label_values({calls}{{{here}}}, instance)"),
         _values("model", "Model", f"label_values({calls}{{{there}}}, {label(contract.MODEL)})"),
         _values("operation", "Operation", f"label_values({calls}{{{there}}}, {label(contract.OPERATION)})"),
-        _constant("runbook", RUNBOOK),
+        _constant("runbook", RUNBOOK),  # `huddle-otel dashboards export --runbook-url` sets it
     ]
 
 

@@ -10,6 +10,20 @@ from typing import Final
 
 from huddle_otel.cli.commands.shape import USAGE, Commands
 
+LIMITS: Final = {
+    "slo": "percent of calls that are to be answered, over 30 days",
+    "p95": "seconds that 95 of 100 calls are to stay below",
+    "first_chunk": "seconds to the first content of 95 of 100 streams",
+    "budget_usd_day": "USD that a day may cost",
+    "spend_factor": "how many times its usual rate spend may reach",
+    "amplification": "requests per call",
+    "faults": "percent that one kind of failure may take",
+    "stream_faults": "percent of calls whose stream may break",
+    "flaps": "how often a circuit may open in half an hour",
+    "minimum": "calls in a window below which a ratio says nothing",
+    "minimum_failures": "failed calls below which nobody is woken",
+}
+"""Fields of `huddle_otel_dashboards.Limits` -> what they mean; an option each."""
 TOKEN: Final = "HUDDLE_OTEL_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable with a bearer token for Prometheus."""
 
@@ -20,6 +34,7 @@ def add(commands: Commands) -> None:
     actions = dashboards.add_subparsers(title="actions", required=True, metavar="ACTION")
     actions.add_parser("list", help="the boards there are").set_defaults(run=_list)
     _add_export(actions)
+    _add_alerts(actions)
     _add_validate(actions)
 
 
@@ -36,6 +51,19 @@ def _add_export(actions: Commands) -> None:
     export.add_argument("--folder", dest="grafana_folder", default="huddle_otel", metavar="NAME", help="in Grafana")
     export.add_argument("--runbook-url", default="", metavar="URL", help="where your runbook is; links add #section")
     export.set_defaults(run=_export)
+
+
+def _add_alerts(actions: Commands) -> None:
+    alerts = actions.add_parser(
+        "alerts",
+        help="write the alert and recording rules with your own limits",
+        description="Prints the rules for Prometheus' rule_files; --output writes them, and Alertmanager's routing.",
+    )
+    for name, meaning in LIMITS.items():
+        alerts.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="N", help=meaning)
+    alerts.add_argument("--runbook-url", default="", metavar="URL", help="where your runbook is; alerts add #section")
+    alerts.add_argument("--output", type=Path, metavar="DIR", help="write files there instead")
+    alerts.set_defaults(run=_alerts)
 
 
 def _add_validate(actions: Commands) -> None:
@@ -81,6 +109,23 @@ def _export(arguments: argparse.Namespace) -> int:
         return USAGE
     for path in written:
         print(f"wrote {path}")
+    return 0
+
+
+def _alerts(arguments: argparse.Namespace) -> int:
+    from huddle_otel.cli import dashboards  # noqa: PLC0415 - see the package
+
+    limits = {name: value for name in LIMITS if (value := getattr(arguments, name)) is not None}
+    try:
+        files = dashboards.rule_files(limits, runbook_url=arguments.runbook_url)
+        if arguments.output is None:
+            print(files[dashboards.RULES], end="")
+            return 0
+        for path in dashboards.write(arguments.output, files):
+            print(f"wrote {path}")
+    except (OSError, ValueError) as error:
+        print(f"huddle-otel: {error}", file=sys.stderr)
+        return USAGE
     return 0
 
 

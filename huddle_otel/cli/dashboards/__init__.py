@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from huddle_otel.cli.dashboards.export import export
+from huddle_otel.cli.dashboards.export import RULES, export, rule_files, write
 from huddle_otel.cli.dashboards.prometheus import PrometheusError
 from huddle_otel.cli.dashboards.validation import Check, Status, validate
 
-__all__ = ["Check", "PrometheusError", "Status", "export", "validate"]
+__all__ = ["RULES", "Check", "PrometheusError", "Status", "export", "rule_files", "validate", "write"]
