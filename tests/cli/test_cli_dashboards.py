@@ -31,6 +31,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.seen.append(dict(self.headers))
         self.send_response(self.server.status)
+        self.send_header("Location", self.server.location)
         self.end_headers()
         self.wfile.write(self.server.text.encode())
 
@@ -40,7 +41,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
 class _Fixed(http.server.ThreadingHTTPServer):
     status = 200
-    text = ""
+    text = location = ""
     seen: list[dict[str, str]]
 
 
@@ -156,9 +157,12 @@ def test_validate_recognises_what_is_not_prometheus(
     ("address", "reason"),
     [
         ("http://127.0.0.1:9", "no answer from http://127.0.0.1:9"),
-        ("localhost:9090", "'localhost:9090' is not an http or https URL"),
-        ("http://", "'http://' is not an http or https URL"),
-        ("http://[::1", "'http://[::1' is not a URL"),
+        ("http://[::1]:9/prometheus/", "no answer from http://[::1]:9/prometheus"),
+        ("localhost:9090", "the address is not an http or https URL"),
+        ("file:///etc/hosts", "the address is not an http or https URL"),
+        ("http://", "the address is not an http or https URL"),
+        ("http://[::1", "the address is not a URL"),
+        ("http://127.0.0.1:99999", "the address is not a URL: Port out of range"),
         ("http://user:secret-0123@127.0.0.1:9", "no answer from http://127.0.0.1:9"),
     ],
 )
@@ -166,7 +170,22 @@ def test_validate_says_why_it_cannot_ask(command: Command, address: str, reason:
     done = command("dashboards", "validate", address)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"huddle-otel: {reason}")
-    assert "secret-0123" not in done.err.replace(address, "")
+    assert "secret-0123" not in done.err
+
+
+def test_validate_takes_user_and_password_from_the_address(command: Command, answering: _Fixed) -> None:
+    answering.status = 403
+    command("dashboards", "validate", url(answering).replace("//", "//ops:p%40ss@"))
+    assert answering.seen[0]["Authorization"] == "Basic b3BzOnBAc3M="
+
+
+def test_validate_takes_its_token_to_no_other_host(
+    command: Command, answering: _Fixed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN, SECRET)
+    answering.status, answering.location = 302, f"{url(answering)}/elsewhere"
+    assert command("dashboards", "validate", url(answering)).code == 2
+    assert len(answering.seen) == 1
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "soon", "inf", "nan"])
