@@ -38,6 +38,7 @@ def overview(limits: Limits) -> Board:
     """Return the board."""
     return Board(
         uid="huddle-overview",
+        start="now-1h",
         title="LLM calls / Overview",
         description="Are calls answered, how fast, at what price, and what fails.",
         rows=(_now(limits), _by_model(limits), _failures(), health()),
@@ -159,7 +160,7 @@ def _now(limits: Limits) -> Row:
                 queries=(Query(expr=_ALERTS, instant=True, table=True),),
                 unit="string",
                 columns={
-                    "alertname": Column(title="Alert"),
+                    "alertname": Column(title="Alert", width=220),
                     "severity": Column(title="Severity", width=90),
                     "job": Column(title="Job"),
                     "model": Column(title="Model"),

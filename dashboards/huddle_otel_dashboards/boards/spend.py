@@ -271,7 +271,7 @@ def _budgets() -> Row:
                 decimals=0,
                 steps=((0.8, WARN), (1, BAD)),
                 lines=True,
-                soft_most=1.1,
+                soft_most=1,
                 no_value="no limits set",
                 width=12,
                 runbook="huddlebudgetused",

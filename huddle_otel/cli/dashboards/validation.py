@@ -113,7 +113,9 @@ def _of_panel(prometheus: Prometheus, board: str, each: Asked, absent: frozenset
     if each.source != "prometheus":
         return replace(check, status=Status.SKIPPED, note=f"for {each.source}")
     ask = prometheus.instant if each.instant else prometheus.range
-    return _judged(check, ask, each.window, absent)
+    judged = _judged(check, ask, each.window, absent)
+    quiet = each.mark and judged.status is Status.EMPTY
+    return replace(judged, status=Status.OK, note="nothing to mark") if quiet else judged
 
 
 def _of_rule(prometheus: Prometheus, rule: Alert | Recording, window: Window, absent: frozenset[str]) -> Check:

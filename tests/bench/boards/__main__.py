@@ -45,11 +45,14 @@ def main() -> None:
     )
     end = int(time.time()) // BLOCK * BLOCK
     with tempfile.TemporaryDirectory() as name:
-        begun = time.monotonic()
-        count = build(fleet, Path(name) / "data", end)
-        built = time.monotonic() - begun
-        print(f"{count} series x {fleet.samples} samples of {fleet.step} s, {fleet.hours} h; built in {built:.0f} s")
-        with prometheus(Path(name), _SCRAPES_ITSELF, "--storage.tsdb.retention.time=10y") as url:
+        folder = options.keep or Path(name)
+        if not (folder / "end").exists():
+            begun = time.monotonic()
+            count = build(fleet, folder / "data", end)
+            (folder / "end").write_text(str(end))
+            print(f"{count} series x {fleet.samples} samples, built in {time.monotonic() - begun:.0f} s")
+        end = int((folder / "end").read_text())
+        with prometheus(folder, _SCRAPES_ITSELF, "--storage.tsdb.retention.time=10y") as url:
             for span in options.spans:
                 _show(url, Window(end=end - fleet.step, seconds=span * 3_600, scrape=fleet.step), options.rounds)
 
@@ -109,7 +112,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--hours", type=int, default=24)
     parser.add_argument("--step", type=int, default=60, help="seconds between samples (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--spans", type=float, nargs="+", default=[3, 24], help="ranges that the boards show, hours")
+    parser.add_argument("--spans", type=float, nargs="+", default=[1, 24], help="ranges that the boards show, hours")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="make the data there, or take what is there")
     return parser.parse_args()
 
 

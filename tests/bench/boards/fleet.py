@@ -175,6 +175,7 @@ def build(fleet: Fleet, folder: Path, end: int) -> int:
     Returns:
         How many series there are.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     all_lines, begin = lines(fleet), end - fleet.hours * 3_600
     text = folder.with_suffix(".om")
     for start in range(begin, end, BLOCK):
