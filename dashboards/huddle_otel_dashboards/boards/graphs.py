@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from grafana_foundation_sdk.builders import common, heatmap, statetimeline, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
@@ -26,8 +25,6 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from huddle_otel_dashboards.boards.colours import STATES
 from huddle_otel_dashboards.boards.panels import Panel
 
-_CALCS: Final = ["lastNotNull", "max"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph(Panel):
@@ -38,7 +35,8 @@ class Graph(Panel):
     """Draw the thresholds as dashed lines."""
     soft_most: float | None = None
     """The axis reaches at least this far, so that a line at 0 does not look like one at the top."""
-    calcs: tuple[str, ...] = tuple(_CALCS)
+    calcs: tuple[str, ...] = ("lastNotNull", "max")
+    """What the legend tells of each line."""
 
     def shape(self) -> Builder[model.Panel]:
         """Return the builder."""
