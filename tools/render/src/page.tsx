@@ -1,0 +1,63 @@
+/** The page: reads the task that the driver left for it, draws it, and says when it has. */
+
+import { createTheme, dateTime, dateMath, type TimeRange } from '@grafana/data';
+import { type Dashboard, type Panel } from '@grafana/schema';
+import { GlobalStyles, PortalContainer } from '@grafana/ui';
+import { ThemeContext } from '@grafana/data';
+import { createRoot } from 'react-dom/client';
+
+import { BoardView } from './BoardView';
+import { isRow, layout } from './layout';
+import { load, type Loaded, marks } from './loading';
+import { type Scope, scrapeInterval } from './prometheus';
+import { ofBoard } from './variables';
+
+declare global {
+  interface Window {
+    /** What to draw: a board, in which theme, how wide (px), and until when (ms since the epoch). */
+    TASK: { board: Dashboard; theme: 'dark' | 'light'; width: number; end: number; range?: string };
+  }
+}
+
+async function main() {
+  const { board, theme: mode, width, end, range: length } = window.TASK;
+  const theme = createTheme({ colors: { mode } });
+  const range = rangeOf(board, end, length);
+  const variables = ofBoard(board.templating?.list ?? []);
+  const scrape = await scrapeInterval();
+  const scope = (panel?: Panel, resolution = width): Scope => ({ range, resolution, interval: panel?.interval, scrape, variables });
+
+  const places = layout(board, width).flatMap(({ panel, width: pixels }) => (isRow(panel) ? [] : [{ panel, pixels }]));
+  const loaded = new Map<Panel, Loaded>(
+    await Promise.all(places.map(async ({ panel, pixels }) => [panel, await load(panel, scope(panel, pixels), theme)] as const)),
+  );
+  const annotations = (board.annotations?.list ?? []).flatMap(({ enable, target, ...rest }) => {
+    const expression = (target as { expr?: string } | undefined)?.expr ?? (rest as { expr?: string }).expr;
+    return enable && expression ? [expression] : [];
+  });
+  const moments = (await Promise.all(annotations.map((expression) => marks(expression, scope())))).flat();
+
+  createRoot(document.getElementById('root') as HTMLElement).render(
+    <ThemeContext.Provider value={theme}>
+      <GlobalStyles />
+      <BoardView board={board} loaded={loaded} marks={moments} range={range} variables={variables} width={width} />
+      <PortalContainer />
+    </ThemeContext.Provider>,
+  );
+}
+
+/** The board's own range, or the length asked for, until `end`. */
+function rangeOf(board: Dashboard, end: number, length: string | undefined): TimeRange {
+  const from = length ? `now-${length}` : (board.time?.from ?? 'now-6h');
+  const to = dateTime(end);
+  const start = dateMath.parseDateMath(from.replace('now', ''), dateTime(end));
+  return { from: start ?? to, to, raw: { from, to: 'now' } };
+}
+
+main().then(
+  () => (document.documentElement.dataset.state = 'drawn'),
+  (error) => {
+    document.documentElement.dataset.state = 'failed';
+    console.error(error);
+  },
+);
