@@ -5,16 +5,16 @@ import { type Dashboard, type Panel } from '@grafana/schema';
 import { Icon, useTheme2 } from '@grafana/ui';
 
 import { heightOf, isRow, layout } from './layout';
-import { type Loaded } from './loading';
+import { type Loaded, type Mark } from './loading';
 import { PanelView } from './PanelView';
-import { type Values } from './variables';
+import { substitute, type Values } from './variables';
 
 const MARGIN = 16;
 
 interface BoardViewProps {
   board: Dashboard;
   loaded: ReadonlyMap<Panel, Loaded>;
-  marks: readonly number[];
+  marks: readonly Mark[];
   range: TimeRange;
   variables: Values;
   width: number;
@@ -35,7 +35,7 @@ export function BoardView({ board, loaded, marks, range, variables, width }: Boa
               </h2>
             ) : (
               <PanelView
-                panel={panel}
+                panel={titled(panel, variables)}
                 loaded={loaded.get(panel) ?? { frames: [] }}
                 marks={marks}
                 range={range}
@@ -67,6 +67,11 @@ function Heading({ board, range, variables }: Pick<BoardViewProps, 'board' | 'ra
       </span>
     </header>
   );
+}
+
+function titled(panel: Panel, variables: Values): Panel {
+  const text = (template = '') => substitute(template, variables);
+  return { ...panel, title: text(panel.title), description: text(panel.description) };
 }
 
 function readable(value: string | undefined): string {

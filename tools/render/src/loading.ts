@@ -1,7 +1,7 @@
 /** Everything a panel needs before it can be drawn. */
 
 import { cacheFieldDisplayNames, type DataFrame, type DataTransformerConfig, type GrafanaTheme2, standardTransformers, standardTransformersRegistry, transformDataFrame } from '@grafana/data';
-import { type Panel } from '@grafana/schema';
+import { type AnnotationQuery, type Panel } from '@grafana/schema';
 import { lastValueFrom } from 'rxjs';
 
 import { configOf, configured } from './fields';
@@ -30,6 +30,10 @@ export interface Loaded {
 export async function load(panel: Panel, scope: Scope, theme: GrafanaTheme2): Promise<Loaded> {
   try {
     const targets = ((panel.targets ?? []) as unknown as Target[]).filter(({ hide }) => !hide);
+    const elsewhere = targets.find(({ expr }) => expr === undefined);
+    if (elsewhere) {
+      return { frames: [], error: `no drawing of what ${elsewhere.datasource?.type} answers` };
+    }
     const tables = targets.filter(({ format }) => format === 'table').length;
     const answers = await Promise.all(targets.map((target) => query(target, scope, tables === 1)));
     const transformations = (panel.transformations ?? []) as DataTransformerConfig[];
@@ -43,13 +47,22 @@ export async function load(panel: Panel, scope: Scope, theme: GrafanaTheme2): Pr
   }
 }
 
-/** The moments (ms) an annotation query marks: those at which it has a value that it had not a step before. */
-export async function marks(expression: string, scope: Scope): Promise<number[]> {
-  const frames = await query({ refId: 'marks', expr: expression }, scope);
+/** A moment (ms) of an annotation. */
+export interface Mark {
+  at: number;
+  color: string;
+}
+
+/** The moments at which an annotation's query has a value that it had not a step before. */
+export async function marksOf(annotation: AnnotationQuery & { expr?: string }, scope: Scope): Promise<Mark[]> {
+  if (!annotation.enable || !annotation.expr) {
+    return [];
+  }
+  const frames = await query({ refId: 'marks', expr: annotation.expr }, scope);
   return frames.flatMap((frame) => {
     const times: number[] = frame.fields[0]?.values ?? [];
     const step = frame.fields[0]?.config.interval ?? 0;
-    const values: number[] = frame.fields[1]?.values ?? [];
-    return times.filter((time, index) => values[index] !== 0 && time - (times[index - 1] ?? -Infinity) > step);
+    const first = times.filter((time, index) => time - (times[index - 1] ?? -Infinity) > step);
+    return first.map((at) => ({ at, color: annotation.iconColor }));
   });
 }

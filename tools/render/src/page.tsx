@@ -1,14 +1,13 @@
 /** The page: reads the task that the driver left for it, draws it, and says when it has. */
 
-import { createTheme, dateTime, dateMath, type TimeRange } from '@grafana/data';
+import { createTheme, dateMath, dateTime, ThemeContext, type TimeRange } from '@grafana/data';
 import { type Dashboard, type Panel } from '@grafana/schema';
 import { GlobalStyles, PortalContainer } from '@grafana/ui';
-import { ThemeContext } from '@grafana/data';
 import { createRoot } from 'react-dom/client';
 
 import { BoardView } from './BoardView';
 import { isRow, layout } from './layout';
-import { load, type Loaded, marks } from './loading';
+import { load, type Loaded, marksOf } from './loading';
 import { type Scope, scrapeInterval } from './prometheus';
 import { ofBoard } from './variables';
 
@@ -31,16 +30,13 @@ async function main() {
   const loaded = new Map<Panel, Loaded>(
     await Promise.all(places.map(async ({ panel, pixels }) => [panel, await load(panel, scope(panel, pixels), theme)] as const)),
   );
-  const annotations = (board.annotations?.list ?? []).flatMap(({ enable, target, ...rest }) => {
-    const expression = (target as { expr?: string } | undefined)?.expr ?? (rest as { expr?: string }).expr;
-    return enable && expression ? [expression] : [];
-  });
-  const moments = (await Promise.all(annotations.map((expression) => marks(expression, scope())))).flat();
+  const annotations = board.annotations?.list ?? [];
+  const marks = (await Promise.all(annotations.map((annotation) => marksOf(annotation, scope())))).flat();
 
   createRoot(document.getElementById('root') as HTMLElement).render(
     <ThemeContext.Provider value={theme}>
       <GlobalStyles />
-      <BoardView board={board} loaded={loaded} marks={moments} range={range} variables={variables} width={width} />
+      <BoardView board={board} loaded={loaded} marks={marks} range={range} variables={variables} width={width} />
       <PortalContainer />
     </ThemeContext.Provider>,
   );

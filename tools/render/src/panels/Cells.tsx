@@ -54,6 +54,7 @@ function draw(plot: uPlot, cells: readonly Cell[], family: string) {
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
   ctx.font = `${FONT_SIZE}px ${family}`;
+  ctx.textAlign = 'left';
   ctx.textBaseline = 'middle';
   for (const { row, from, to, color, text } of cells) {
     const left = Math.max(plot.valToPos(from, 'x', true), bbox.left);

@@ -1,12 +1,13 @@
 import { type DataFrame, formattedValueToString, getValueFormat, type GrafanaTheme2 } from '@grafana/data';
 import { useTheme2 } from '@grafana/ui';
+import * as chromatic from 'd3-scale-chromatic';
 
 import { type Cell, Cells } from './Cells';
 import { type PanelProps } from './props';
 
 interface Options {
   yAxis?: { unit?: string };
-  color?: { exponent?: number };
+  color?: { scheme?: string };
 }
 
 /** A histogram's buckets over time, the more calls, the brighter. Series are cumulative, one per `le`. */
@@ -22,7 +23,7 @@ export function HeatmapPanel({ panel, frames, range, width, height }: PanelProps
       row: buckets.length - 1 - row,
       from,
       to: from + step,
-      color: shade(theme, (count / most) ** (color?.exponent ?? 0.5)),
+      color: shade(theme, color?.scheme ?? 'Oranges', count / most),
       text: '',
     })),
   );
@@ -45,7 +46,8 @@ function points(frame: DataFrame): Array<[number, number]> {
   return (frame.fields[0]?.values ?? []).map((time: number, index: number) => [time, frame.fields[1]?.values[index]]);
 }
 
-function shade(theme: GrafanaTheme2, share: number): string {
-  const [far, near] = theme.isDark ? [20, 75] : [92, 35];
-  return `hsl(${Math.round(250 - 215 * share)} 85% ${Math.round(far + (near - far) * share)}%)`;
+/** A colour of one of the schemes that Grafana offers by name; on dark, its far end is dark too. */
+function shade(theme: GrafanaTheme2, scheme: string, share: number): string {
+  const interpolate = (chromatic as unknown as Record<string, (share: number) => string>)[`interpolate${scheme}`];
+  return (interpolate ?? chromatic.interpolateOranges)(theme.isDark ? 1 - share : share);
 }

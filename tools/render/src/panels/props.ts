@@ -1,13 +1,14 @@
 import { type DataFrame, type TimeRange } from '@grafana/data';
 import { type Panel } from '@grafana/schema';
 
+import { type Mark } from '../loading';
+
 /** What every kind of panel is drawn from. */
 export interface PanelProps {
   panel: Panel;
   /** Transformed, with the field configuration applied. */
   frames: DataFrame[];
-  /** Moments of annotations, ms. */
-  marks: readonly number[];
+  marks: readonly Mark[];
   range: TimeRange;
   width: number;
   height: number;
