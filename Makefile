@@ -155,6 +155,10 @@ format: $(LANE3)/.lint ## Format the code and apply safe fixes
 mutate: .venv/mutate/.requirements ## Change the policy in one place at a time: do its tests notice?
 	@.venv/mutate/bin/python tools/mutate.py
 
+.PHONY: dashboards
+dashboards: $(LANE3)/.ready ## Write the dashboards' JSON again
+	@$(BIN3)/python -m huddle_otel_dashboards.boards
+
 .PHONY: build
 build: .venv/build/.requirements ## Build the wheel and the sdist into dist/
 	@rm -rf dist
