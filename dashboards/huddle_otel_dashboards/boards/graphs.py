@@ -26,7 +26,10 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from huddle_otel_dashboards.boards.colours import STATES
 from huddle_otel_dashboards.boards.panels import Panel
 
-_CALCS: Final = ["lastNotNull", "max"]
+_CALCS: Final = ["last", "max"]
+"""Not `lastNotNull`: of what has ended, that would show the last hour's figure as the present one."""
+_WIDE: Final = 12
+"""Columns from which a legend stands beside the lines, where it has room for more series than below them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ class Graph(Panel):
             .axis_soft_min(0)
             .span_nulls(False)
             .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-            .legend(_legend(list(self.calcs)))
+            .legend(_legend(self.calcs, beside=self.width >= _WIDE))
             .tooltip(_tooltip())
         )
         if self.stacked:
@@ -110,14 +113,14 @@ class Timeline(Panel):
         )
 
 
-def _legend(calcs: list[str]) -> common.VizLegendOptions:
+def _legend(calcs: tuple[str, ...], *, beside: bool) -> common.VizLegendOptions:
     return (
         common.VizLegendOptions()
         .display_mode(LegendDisplayMode.TABLE)
-        .placement(LegendPlacement.BOTTOM)
+        .placement(LegendPlacement.RIGHT if beside else LegendPlacement.BOTTOM)
         .show_legend(True)
-        .calcs(calcs)
-        .sort_by("Last *")
+        .calcs(list(calcs))
+        .sort_by("Last")
         .sort_desc(True)
     )
 

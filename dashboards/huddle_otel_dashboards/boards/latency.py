@@ -147,7 +147,6 @@ def _flow() -> Row:
                     for level, name, _ in _LEVELS
                 ),
                 unit="s",
-                decimals=3,
                 colours=_COLOURS,
                 no_value="no streams",
             ),

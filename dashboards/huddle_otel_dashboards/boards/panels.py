@@ -118,6 +118,7 @@ class Panel:
         made.datasource, made.targets = self.datasource, self.targets()
         made.transformations = self.transformations() or None
         made.time_from = self.time_from or None
+        made.hide_time_override = True if self.time_from else None  # the title says it, and has no room for both
         made.links = [runbook_link(self.runbook)] if self.runbook else None
         config = made.field_config if made.field_config is not None else model.FieldConfigSource()
         defaults = config.defaults

@@ -195,7 +195,7 @@ def _trust() -> Row:
                 unit="currencyUSD",
                 decimals=4,
                 soft_most=0.01,
-                calcs=("lastNotNull", "min", "max"),
+                calcs=("last", "min", "max"),
             ),
             Bars(
                 title="Calls without a price, by model",

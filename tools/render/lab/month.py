@@ -1,6 +1,6 @@
 """A simulated month of a shop, as Prometheus blocks: what boards over days and weeks are drawn from.
 
-    python -m tools.render.lab.month FOLDER [--rules alerts.yml]
+    python -m tools.render.lab.month FOLDER
 
 Nothing here was measured. The same seed gives the same month: a daily rhythm, quiet weekends, three outages,
 and on the last day a batch job that spends too much.
@@ -9,11 +9,12 @@ and on the last day a batch job that spends too much.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import random
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Final, TextIO
 
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
+from huddle_otel_dashboards.alerts import Recording, rules
 from huddle_otel_dashboards.series import label, series
 from tools.render.lab.server import prometheus
 
@@ -35,6 +37,7 @@ _DAY: Final = 86_400
 _WEEKEND: Final = 5
 _WARM_UP: Final = 2 * _DAY
 """Seconds at the end for which every metric is written. Before, only what the rules over 30 days need."""
+_RATIO: Final = ":ratio"
 _LONG: Final = (contract.CALLS, contract.COST_USD)
 
 
@@ -193,35 +196,46 @@ def _drawn(draw: random.Random, mean: float) -> int:
     return count
 
 
-def make(folder: Path, *, rules: Path | None, seed: int = 11) -> None:
-    """Write the month into a folder, with what recording rules make of it. Leaves in `end` when it ends."""
+def make(folder: Path, *, seed: int = 11) -> None:
+    """Write the month into a folder, with what the recording rules make of it. Leaves in `end` when it ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    samples, blocks, end = folder / "samples.txt", folder / "tsdb", int(END.timestamp())
+    samples, end = folder / "samples.txt", int(END.timestamp())
     counters = Counters()
     with samples.open("w") as file:
         for at in simulate(counters, random.Random(seed)):  # noqa: S311 - a repeatable month, not secrets
             counters.write(file, at, everything=end - at <= _WARM_UP)
         file.write("# EOF\n")
-    command = ["promtool", "tsdb", "create-blocks-from", "--quiet"]
-    subprocess.run([*command, "--max-block-duration=486h", "openmetrics", samples, blocks], check=True)
+    _blocks("--max-block-duration=486h", "openmetrics", str(samples), str(folder / "tsdb"))
     samples.unlink()
-    starts = (end - DAYS * _DAY, end - _WARM_UP) if rules else ()  # rules that use other rules need those stored first
-    for start in starts:
-        with prometheus(folder) as url:
-            backfill = [*command, "rules", f"--url={url}", f"--start={start}", f"--end={end}", f"--output-dir={folder / 'made'}"]
-            subprocess.run([*backfill, str(rules)], check=True)
-        for block in (folder / "made").iterdir():
-            block.rename(blocks / block.name)
+    recorded = {rule.name: rule.expr for group in rules() for rule in group.rules if isinstance(rule, Recording)}
+    while recorded:  # a rule that uses others needs those stored
+        ready = {name: expr for name, expr in recorded.items() if not any(other in expr for other in recorded)}
+        ratios = all(_RATIO in name for name in ready)  # read as they are, while others are summed over the month
+        _record(folder, ready, start=end - (_WARM_UP if ratios else DAYS * _DAY), end=end)
+        recorded = {name: expr for name, expr in recorded.items() if name not in ready}
     (folder / "end").write_text(f"{end}\n")
+
+
+def _record(folder: Path, recorded: Mapping[str, str], *, start: int, end: int) -> None:
+    """Work out some recording rules over the stored past, and store them beside it."""
+    file, made = folder / "rules.json", folder / "made"
+    entries = [{"record": name, "expr": expr} for name, expr in recorded.items()]
+    file.write_text(json.dumps({"groups": [{"name": "recordings", "interval": "5m", "rules": entries}]}))  # YAML too
+    with prometheus(folder) as url:
+        _blocks("rules", f"--url={url}", f"--start={start}", f"--end={end}", f"--output-dir={made}", str(file))
+    for block in made.iterdir():
+        block.rename(folder / "tsdb" / block.name)
+
+
+def _blocks(*arguments: str) -> None:
+    subprocess.run(["promtool", "tsdb", "create-blocks-from", "--quiet", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def main() -> None:
     """Make the month in the folder given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rules", type=Path, help="file of recording rules")
-    arguments = parser.parse_args()
-    make(arguments.folder, rules=arguments.rules)
+    make(parser.parse_args().folder)
 
 
 if __name__ == "__main__":

@@ -36,9 +36,8 @@ export function BoardView({ board, loaded, marks, range, variables, width }: Boa
             ) : (
               <PanelView
                 panel={titled(panel, variables)}
-                loaded={loaded.get(panel) ?? { frames: [] }}
+                loaded={loaded.get(panel) ?? { frames: [], range }}
                 marks={marks}
-                range={range}
                 width={width}
                 height={height}
               />

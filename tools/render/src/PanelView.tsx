@@ -11,6 +11,7 @@ import { StateTimelinePanel } from './panels/StateTimelinePanel';
 import { TablePanel } from './panels/TablePanel';
 import { TextPanel } from './panels/TextPanel';
 import { TimeSeriesPanel } from './panels/TimeSeriesPanel';
+import { ownRange } from './time';
 
 const KINDS: Record<string, ComponentType<PanelProps>> = {
   bargauge: BarGaugePanel,
@@ -24,7 +25,7 @@ const KINDS: Record<string, ComponentType<PanelProps>> = {
 /** Kinds that have something to show without data. */
 const SELF_SUFFICIENT = new Set(['stat', 'text']);
 
-interface PanelViewProps extends Omit<PanelProps, 'frames'> {
+interface PanelViewProps extends Omit<PanelProps, 'frames' | 'range'> {
   loaded: Loaded;
 }
 
@@ -37,6 +38,7 @@ export function PanelView({ panel, loaded, width, height, ...rest }: PanelViewPr
       <PanelChrome
         title={panel.title}
         description={panel.description}
+        titleItems={<Aside text={ownRange(panel)} />}
         displayMode={panel.transparent ? 'transparent' : 'default'}
         statusMessage={error}
         width={width}
@@ -47,13 +49,18 @@ export function PanelView({ panel, loaded, width, height, ...rest }: PanelViewPr
             <NoData text={error ?? panel.fieldConfig?.defaults.noValue ?? 'No data'} />
           ) : (
             <Guard>
-              <Kind panel={panel} frames={loaded.frames} width={innerWidth} height={innerHeight} {...rest} />
+              <Kind panel={panel} frames={loaded.frames} range={loaded.range} width={innerWidth} height={innerHeight} {...rest} />
             </Guard>
           )
         }
       </PanelChrome>
     </div>
   );
+}
+
+function Aside({ text }: { text: string | undefined }) {
+  const { colors } = useTheme2();
+  return <span style={{ color: colors.text.secondary, fontSize: 12, whiteSpace: 'nowrap' }}>{text}</span>;
 }
 
 function NoData({ text }: { text: string }) {

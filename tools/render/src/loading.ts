@@ -1,6 +1,6 @@
 /** Everything a panel needs before it can be drawn. */
 
-import { cacheFieldDisplayNames, type DataFrame, type DataTransformerConfig, type GrafanaTheme2, standardTransformers, standardTransformersRegistry, transformDataFrame } from '@grafana/data';
+import { cacheFieldDisplayNames, type DataFrame, type DataTransformerConfig, type GrafanaTheme2, standardTransformers, standardTransformersRegistry, type TimeRange, transformDataFrame } from '@grafana/data';
 import { type AnnotationQuery, type Panel } from '@grafana/schema';
 import { lastValueFrom } from 'rxjs';
 
@@ -22,17 +22,19 @@ standardTransformersRegistry.setInit(() =>
 /** What came of a panel's queries. */
 export interface Loaded {
   frames: DataFrame[];
+  range: TimeRange;
   /** Why there is nothing to draw, if that is an error. */
   error?: string;
 }
 
 /** Run a panel's queries, transformations and field configuration. Never throws: a board with one bad panel is drawn. */
 export async function load(panel: Panel, scope: Scope, theme: GrafanaTheme2): Promise<Loaded> {
+  const nothing = { frames: [], range: scope.range };
   try {
     const targets = ((panel.targets ?? []) as unknown as Target[]).filter(({ hide }) => !hide);
     const elsewhere = targets.find(({ expr }) => expr === undefined);
     if (elsewhere) {
-      return { frames: [], error: `no drawing of what ${elsewhere.datasource?.type} answers` };
+      return { ...nothing, error: `no drawing of what ${elsewhere.datasource?.type} answers` };
     }
     const tables = targets.filter(({ format }) => format === 'table').length;
     const answers = await Promise.all(targets.map((target) => query(target, scope, tables === 1)));
@@ -41,9 +43,9 @@ export async function load(panel: Panel, scope: Scope, theme: GrafanaTheme2): Pr
     const shaped = await lastValueFrom(transformDataFrame(transformations, answers.flat(), context));
     const frames = configured(shaped, configOf(panel), theme, context.interpolate);
     cacheFieldDisplayNames(frames);
-    return { frames };
+    return { ...nothing, frames };
   } catch (error) {
-    return { frames: [], error: String(error) };
+    return { ...nothing, error: String(error) };
   }
 }
 
@@ -61,8 +63,8 @@ export async function marksOf(annotation: AnnotationQuery & { expr?: string }, s
   const frames = await query({ refId: 'marks', expr: annotation.expr }, scope);
   return frames.flatMap((frame) => {
     const times: number[] = frame.fields[0]?.values ?? [];
-    const step = frame.fields[0]?.config.interval ?? 0;
-    const first = times.filter((time, index) => time - (times[index - 1] ?? -Infinity) > step);
+    const values: Array<number | null> = frame.fields[1]?.values ?? [];
+    const first = times.filter((_, index) => values[index] !== null && (values[index - 1] ?? null) === null);
     return first.map((at) => ({ at, color: annotation.iconColor }));
   });
 }

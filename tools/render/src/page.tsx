@@ -1,6 +1,6 @@
 /** The page: reads the task that the driver left for it, draws it, and says when it has. */
 
-import { createTheme, dateMath, dateTime, ThemeContext, type TimeRange } from '@grafana/data';
+import { createTheme, ThemeContext } from '@grafana/data';
 import { type Dashboard, type Panel } from '@grafana/schema';
 import { GlobalStyles, PortalContainer } from '@grafana/ui';
 import { createRoot } from 'react-dom/client';
@@ -9,6 +9,7 @@ import { BoardView } from './BoardView';
 import { isRow, layout } from './layout';
 import { load, type Loaded, marksOf } from './loading';
 import { type Scope, scrapeInterval } from './prometheus';
+import { boardRange, panelRange } from './time';
 import { ofBoard } from './variables';
 
 declare global {
@@ -21,17 +22,18 @@ declare global {
 async function main() {
   const { board, theme: mode, width, end, range: length } = window.TASK;
   const theme = createTheme({ colors: { mode } });
-  const range = rangeOf(board, end, length);
+  const range = boardRange(board, end, length);
   const variables = ofBoard(board.templating?.list ?? []);
   const scrape = await scrapeInterval();
-  const scope = (panel?: Panel, resolution = width): Scope => ({ range, resolution, interval: panel?.interval, scrape, variables });
+  const common = { range, resolution: width, scrape, variables };
+  const scopeOf = (panel: Panel, resolution: number): Scope => ({ ...common, resolution, range: panelRange(panel, range), interval: panel.interval });
 
   const places = layout(board, width).flatMap(({ panel, width: pixels }) => (isRow(panel) ? [] : [{ panel, pixels }]));
   const loaded = new Map<Panel, Loaded>(
-    await Promise.all(places.map(async ({ panel, pixels }) => [panel, await load(panel, scope(panel, pixels), theme)] as const)),
+    await Promise.all(places.map(async ({ panel, pixels }) => [panel, await load(panel, scopeOf(panel, pixels), theme)] as const)),
   );
   const annotations = board.annotations?.list ?? [];
-  const marks = (await Promise.all(annotations.map((annotation) => marksOf(annotation, scope())))).flat();
+  const marks = (await Promise.all(annotations.map((annotation) => marksOf(annotation, common)))).flat();
 
   createRoot(document.getElementById('root') as HTMLElement).render(
     <ThemeContext.Provider value={theme}>
@@ -40,14 +42,6 @@ async function main() {
       <PortalContainer />
     </ThemeContext.Provider>,
   );
-}
-
-/** The board's own range, or the length asked for, until `end`. */
-function rangeOf(board: Dashboard, end: number, length: string | undefined): TimeRange {
-  const from = length ? `now-${length}` : (board.time?.from ?? 'now-6h');
-  const to = dateTime(end);
-  const start = dateMath.parseDateMath(from.replace('now', ''), dateTime(end));
-  return { from: start ?? to, to, raw: { from, to: 'now' } };
 }
 
 main().then(

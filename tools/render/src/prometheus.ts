@@ -29,9 +29,11 @@ export interface Scope {
   variables: Values;
 }
 
+type Sample = [seconds: number, value: string | null];
+
 interface Series {
   metric: Labels;
-  values: Array<[number, string]>;
+  values: Sample[];
 }
 
 /** Ask the API; `path` is what follows `/api/v1/`. Throws what Prometheus says of a bad query. */
@@ -70,15 +72,23 @@ export function expand(expression: string, scope: Scope, step: number): string {
 }
 
 async function range(expression: string, { from, to }: TimeRange, step: number): Promise<Series[]> {
-  const aligned = (moment: number) => String(Math.floor(moment / 1000 / step) * step);
-  const parameters = { query: expression, start: aligned(from.valueOf()), end: aligned(to.valueOf()), step: String(step) };
-  return (await ask<{ result: Series[] }>('query_range', parameters)).result;
+  const [start, end] = [from, to].map((moment) => Math.floor(moment.valueOf() / 1000 / step) * step) as [number, number];
+  const parameters = { query: expression, start: String(start), end: String(end), step: String(step) };
+  const { result } = await ask<{ result: Series[] }>('query_range', parameters);
+  return result.map(({ metric, values }) => ({ metric, values: complete(values, start, end, step) }));
+}
+
+/** A sample for every step, so that a plot shows where there is none. */
+function complete(values: Sample[], start: number, end: number, step: number): Sample[] {
+  const known = new Map(values);
+  const steps = Array.from({ length: Math.round((end - start) / step) + 1 }, (_, index) => start + index * step);
+  return steps.map((seconds) => [seconds, known.get(seconds) ?? null]);
 }
 
 async function instant(expression: string, { to }: TimeRange): Promise<Series[]> {
   type Answer =
-    | { resultType: 'vector'; result: Array<{ metric: Labels; value: [number, string] }> }
-    | { resultType: 'scalar'; result: [number, string] };
+    | { resultType: 'vector'; result: Array<{ metric: Labels; value: Sample }> }
+    | { resultType: 'scalar'; result: Sample };
   const answer = await ask<Answer>('query', { query: expression, time: String(to.valueOf() / 1000) });
   return answer.resultType === 'scalar'
     ? [{ metric: {}, values: [answer.result] }]
@@ -95,7 +105,7 @@ function frame({ metric, values }: Series, { refId, legendFormat }: Target, step
         name: 'Time',
         type: FieldType.time,
         values: values.map(([seconds]) => seconds * 1000),
-        config: step === undefined ? {} : { interval: step * 1000 }, // where the plot is to show a gap
+        config: step === undefined ? {} : { interval: step * 1000 },
       },
       { name: __name__ ?? 'Value', type: FieldType.number, labels, values: values.map(number), config: named },
     ],
@@ -125,6 +135,6 @@ function legend(format: string, labels: Labels): string {
 }
 
 /** JavaScript reads "NaN" itself, but not Prometheus' infinities. */
-function number([, text]: [number, string]): number {
-  return Number(text.replace("Inf", "Infinity"));
+function number([, text]: Sample): number | null {
+  return text === null ? null : Number(text.replace("Inf", "Infinity"));
 }
