@@ -90,7 +90,7 @@ test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debi
 	    fi
 	fi
 	export CI=1  # from here on what is missing is a failure
-	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters)
+	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters tests/dashboards)
 
 .PHONY: test-phoenix
 test-phoenix: $(LANE3)/.ready .venv/phoenix/.requirements ## Run the tests against a real trace UI, Arize Phoenix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from huddle_otel_dashboards.substitution import Window, chosen, substitute
@@ -21,6 +21,8 @@ class Asked:
     """For the window's end only, not for every step of it."""
     source: str
     """Kind of data source: `prometheus` or `tempo`."""
+    mark: bool = False
+    """It finds moments to mark in graphs, and is no panel's."""
 
 
 def asked(board: Mapping[str, Any], window: Window) -> Iterator[Asked]:
@@ -33,6 +35,7 @@ def asked(board: Mapping[str, Any], window: Window) -> Iterator[Asked]:
     values = chosen(board)
     for panel in board["panels"]:
         own = window.since(panel["timeFrom"]) if panel.get("timeFrom") else window
+        own = replace(own, points=panel.get("maxDataPoints") or own.points)
         for target in panel.get("targets", ()):
             yield Asked(
                 panel=panel["title"],
@@ -43,4 +46,5 @@ def asked(board: Mapping[str, Any], window: Window) -> Iterator[Asked]:
             )
     for mark in board["annotations"]["list"]:
         query = substitute(mark["expr"], {**values, **window.variables()})
-        yield Asked(panel=mark["name"], query=query, window=window, instant=False, source=mark["datasource"]["type"])
+        source = mark["datasource"]["type"]
+        yield Asked(panel=mark["name"], query=query, window=window, instant=False, source=source, mark=True)

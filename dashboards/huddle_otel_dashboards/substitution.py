@@ -15,8 +15,6 @@ from typing import Any, Final
 
 _VARIABLE: Final = re.compile(r"\$(\w+)|\$\{(\w+)(?::\w+)?\}")
 _SPECIAL: Final = re.compile(r"[\\$^*{}\[\]'+?.()|]")
-_POINTS: Final = 1_000
-"""Points of a panel of usual width."""
 _CHOSEN: Final = frozenset({"$__all"})
 
 
@@ -33,10 +31,12 @@ class Window:
     seconds: float = 3_600.0
     scrape: float = 15.0
     """Prometheus' scrape interval, s, which Grafana knows from the data source's settings; 15 is its default."""
+    points: int = 1_000
+    """How many points are drawn at most; a panel may say fewer."""
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for name in ("end", "seconds", "scrape"):
+        for name in ("end", "seconds", "scrape", "points"):
             value = getattr(self, name)
             if not isfinite(value) or value <= 0:
                 raise ValueError(f"{name} must be a number above 0, got {value!r}")
@@ -49,7 +49,7 @@ class Window:
     @property
     def step(self) -> int:
         """Time between two points, whole seconds: `$__interval`."""
-        return max(1, ceil(self.scrape), ceil(self.seconds / _POINTS))
+        return max(1, ceil(self.scrape), ceil(self.seconds / self.points))
 
     def since(self, beginning: str) -> Window:
         """Return the window of a panel with a time range of its own.

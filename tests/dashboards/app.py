@@ -1,11 +1,14 @@
-"""An app whose bad quarter of a minute the boards show: `python -m tests.dashboards.app SECONDS`.
+"""An app with a bad quarter of a minute for the boards to show: `python -m tests.dashboards.app SECONDS`.
 
-Prints a line when its traffic is over, then stays to be scraped until its input ends.
+Says `done` when its traffic is over, then stays to be scraped until its input ends.
 """
 
 from __future__ import annotations
 
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import openai
 
@@ -16,7 +19,7 @@ from huddle_otel_exporters import set_up
 
 
 def main(seconds: float) -> None:
-    """Play the demo's traffic against the demo's gateway."""
+    """Play the demo's calls, for two teams, against the demo's gateway."""
     pipeline = set_up(("prometheus",))
     with Gateway(scenario.rules(seconds), models=scenario.MODELS, max_seconds=120) as gateway:
         huddle_otel.instrument(
@@ -27,11 +30,18 @@ def main(seconds: float) -> None:
             spend_guard=huddle_otel.SpendGuard(limit=1, per="day", by="team", action="warn"),
             tag_metrics=("team",),
         )
-        # in the whole process: each call has a thread of its own, and those do not inherit a `with`
-        with openai.OpenAI() as client:
-            traffic.play(client, scenario.plan(seconds, seed=1), lambda _seconds, _results: None)
+        with openai.OpenAI() as client, ThreadPoolExecutor(32) as workers:
+            began = time.monotonic()
+            for number, question in enumerate(scenario.plan(seconds, seed=1)):
+                time.sleep(max(0.0, began + question.at - time.monotonic()))
+                workers.submit(_ask, client, question, ("search", "support")[number % 2])
         print("done", flush=True)  # noqa: T201 - the test waits for it
         sys.stdin.read()
+
+
+def _ask(client: openai.OpenAI, question: scenario.Ask, team: str) -> None:
+    with huddle_otel.tags(team=team), suppress(openai.OpenAIError):
+        traffic.ask(client, question)
 
 
 if __name__ == "__main__":

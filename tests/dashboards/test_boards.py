@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 import huddle_otel_dashboards
+from huddle_otel_dashboards.alerts import alerts
 from huddle_otel_dashboards.boards.board import Row
 from huddle_otel_dashboards.boards.catalogue import boards, text
 from huddle_otel_dashboards.boards.colours import BAD, GOOD, OUTCOMES
@@ -166,8 +167,6 @@ def test_links_lead_to_a_board_or_into_the_runbook(board: dict[str, Any]) -> Non
 
 
 def test_links_into_the_runbook_find_their_section() -> None:
-    from huddle_otel_dashboards.alerts import alerts
-
     anchors = {url.partition("#")[2] for board in BOARDS.values() for url in _links(board["panels"]) if "#" in url}
     assert anchors
     assert anchors <= {alert.anchor for alert in alerts()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -53,8 +54,9 @@ def test_another_beginning_is_refused() -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("seconds", 0), ("scrape", -1), ("end", float("nan"))])
 def test_a_window_without_length_is_refused(field: str, value: float) -> None:
+    given: dict[str, Any] = {"end": 1.0, field: value}
     with pytest.raises(ValueError, match=rf"{field} must be a number above 0, got {value}"):
-        Window(**{"end": 1.0, field: value})
+        Window(**given)
 
 
 def _variable(*values: str) -> dict[str, object]:

@@ -40,7 +40,7 @@ async function draw(browser, file) {
   const { theme, range } = options;
   const task = { board, theme, range, width: Number(options.width), end: Number(options.end) * 1000 };
   const { image, panels, faults } = await browser.draw(task);
-  const picture = join(options.out, `board-${basename(file, '.json')}.png`);
+  const picture = join(options.out, `${basename(file, '.json').replace('huddle-', 'board-')}.png`);
   await writeFile(picture, await smaller(image));
   const empty = panels.filter((panel) => panel.empty);
   for (const panel of panels) {

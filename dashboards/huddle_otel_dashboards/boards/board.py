@@ -55,7 +55,7 @@ class Board:
     description: str
     """What it is for, in a sentence."""
     rows: tuple[Row, ...]
-    start: str = "now-3h"
+    start: str
     """Where its time range begins."""
     refresh: str = "30s"
     extra: tuple[model.VariableModel, ...] = ()

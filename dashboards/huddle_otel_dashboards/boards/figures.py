@@ -37,6 +37,7 @@ class Stat(Panel):
 
     width: int = 3
     height: int = 4
+    points: int = 100
     named: bool = False
     """Show the series' name beside the value, for panels with several."""
 

@@ -32,6 +32,7 @@ def latency(limits: Limits) -> Board:
     """Return the board."""
     return Board(
         uid="huddle-latency",
+        start="now-1h",
         title="LLM calls / Streaming & latency",
         description="How long calls take, how soon streams begin, how fast they flow, and where they break.",
         rows=(_duration(limits), _first_token(limits), _flow(), _faults(limits)),
@@ -94,6 +95,7 @@ def _first_token(limits: Limits) -> Row:
                 lines=True,
                 colours={"the call": "orange", "its last attempt": "blue"},
                 no_value="no streams",
+                width=12,
                 runbook="huddlefirsttokenslow",
             ),
             Graph(
@@ -112,18 +114,8 @@ def _first_token(limits: Limits) -> Row:
                 steps=((limits.first_chunk, BAD),),
                 lines=True,
                 no_value="no streams",
+                width=12,
                 runbook="huddlefirsttokenslow",
-            ),
-            Graph(
-                title="Percentiles",
-                description="p50 is the usual stream, p95 one in twenty, p99 one in a hundred.",
-                queries=tuple(
-                    Query(expr=quantile(level, contract.FIRST_CHUNK), legend=name) for level, name, _ in _LEVELS
-                ),
-                unit="s",
-                decimals=2,
-                colours=_COLOURS,
-                no_value="no streams",
             ),
         ),
     )
@@ -144,7 +136,7 @@ def _flow() -> Row:
                 "visibly drip; above 0.5 s users think it has stopped.",
                 queries=tuple(
                     Query(expr=quantile(level, contract.PER_CHUNK), legend=name, exemplars=name == "p95")
-                    for level, name, _ in _LEVELS
+                    for level, name, _ in _LEVELS[:2]
                 ),
                 unit="s",
                 colours=_COLOURS,

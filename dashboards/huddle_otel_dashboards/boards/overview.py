@@ -38,6 +38,7 @@ def overview(limits: Limits) -> Board:
     """Return the board."""
     return Board(
         uid="huddle-overview",
+        start="now-1h",
         title="LLM calls / Overview",
         description="Are calls answered, how fast, at what price, and what fails.",
         rows=(_now(limits), _by_model(limits), _failures(), health()),

@@ -79,6 +79,8 @@ class Panel:
     """What to show where there is no data."""
     width: int = 8
     height: int = 9
+    points: int = 300
+    """How many points are asked for at most: more cost Prometheus time, and nobody sees them."""
     time_from: str = ""
     """A time range of its own, such as `now/d`, today so far."""
     runbook: str = ""
@@ -117,8 +119,8 @@ class Panel:
         made.title, made.description = self.title, self.description
         made.datasource, made.targets = self.datasource, self.targets()
         made.transformations = self.transformations() or None
-        made.time_from = self.time_from or None
-        made.hide_time_override = True if self.time_from else None  # the title says it, and has no room for both
+        made.max_data_points = self.points
+        made.time_from, made.hide_time_override = self.time_from or None, bool(self.time_from)
         made.links = [runbook_link(self.runbook)] if self.runbook else None
         config = made.field_config if made.field_config is not None else model.FieldConfigSource()
         defaults = config.defaults

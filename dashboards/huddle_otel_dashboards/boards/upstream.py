@@ -19,6 +19,7 @@ def upstream(limits: Limits) -> Board:
     """Return the board."""
     return Board(
         uid="huddle-upstream",
+        start="now-1h",
         title="LLM calls / Upstream & resilience",
         description="What the upstream does wrong, and what circuits, retries and limits do about it.",
         rows=(_circuits(), _requests(limits), _protection(), _trouble()),

@@ -95,17 +95,17 @@ def validate(
     window = Window(end=time.time() if now is None else now, seconds=seconds, scrape=scrape)
     rules = [rule for group in alerts.rules() for rule in group.rules]
     known = _EMITTED | {rule.name for rule in rules if isinstance(rule, Recording)}
-    with Prometheus(url, token=token) as prometheus:
-        try:
-            absent = known.difference(prometheus.existing(known, window))
-        except QueryError as error:
-            raise PrometheusError(f"it does not say which metrics it has: {error}") from None
-        checks = [
-            _of_panel(prometheus, name, each, absent)
-            for name in huddle_otel_dashboards.names()
-            for each in asked(json.loads(huddle_otel_dashboards.read(name)), window)
-        ]
-        return checks + [_of_rule(prometheus, rule, window, absent) for rule in rules]
+    prometheus = Prometheus(url, token=token)
+    try:
+        absent = known.difference(prometheus.existing(known, window))
+    except QueryError as error:
+        raise PrometheusError(f"{prometheus.url} does not say which metrics it has: {error}") from None
+    checks = [
+        _of_panel(prometheus, name, each, absent)
+        for name in huddle_otel_dashboards.names()
+        for each in asked(json.loads(huddle_otel_dashboards.read(name)), window)
+    ]
+    return checks + [_of_rule(prometheus, rule, window, absent) for rule in rules]
 
 
 def _of_panel(prometheus: Prometheus, board: str, each: Asked, absent: frozenset[str]) -> Check:
@@ -113,7 +113,9 @@ def _of_panel(prometheus: Prometheus, board: str, each: Asked, absent: frozenset
     if each.source != "prometheus":
         return replace(check, status=Status.SKIPPED, note=f"for {each.source}")
     ask = prometheus.instant if each.instant else prometheus.range
-    return _judged(check, ask, each.window, absent)
+    judged = _judged(check, ask, each.window, absent)
+    quiet = each.mark and judged.status is Status.EMPTY
+    return replace(judged, status=Status.OK, note="nothing to mark") if quiet else judged
 
 
 def _of_rule(prometheus: Prometheus, rule: Alert | Recording, window: Window, absent: frozenset[str]) -> Check:

@@ -33,10 +33,14 @@ STEP: Final = 120
 """Seconds between samples: an `increase` over 5 minutes needs two."""
 _TARGET: Final = {"job": "shop", "instance": "shop-1:9464"}
 _TEAMS: Final = {"search": 0.5, "support": 0.35, "batch": 0.15}
+_LIMITS: Final = {"search": 25, "support": 20, "batch": 10}
+"""USD that each team may spend in a day."""
 _DAY: Final = 86_400
 _WEEKEND: Final = 5
 _WARM_UP: Final = 2 * _DAY
 """Seconds at the end for which every metric is written. Before, only what the rules over 30 days need."""
+_LARGE_BLOCKS: Final = "--max-block-duration=486h"
+"""Prometheus' own steps are 2 h times a power of 3. The input is read once per block."""
 _RATIO: Final = ":ratio"
 _LONG: Final = (contract.CALLS, contract.COST_USD)
 
@@ -97,7 +101,7 @@ INCIDENTS: Final = (
 )
 _USUAL: Final = (("error", "500", 0.0006), ("error", "timeout", 0.0003), ("truncated", "StreamTruncatedError", 0.0002), ("cancelled", "", 0.002))
 """Outcome, cause and share of what always fails a little."""
-SPIKE: Final = Incident(model=HAIKU, before=4.6, hours=2.1, share=5, outcome="ok", error="")
+SPIKE: Final = Incident(model=HAIKU, before=4.6, hours=2.1, share=0.8, outcome="ok", error="")
 """The batch job: calls beyond the usual ones, as a multiple of them."""
 
 
@@ -128,7 +132,7 @@ def rhythm(moment: datetime) -> float:
     """Return the calls per second of all models at a moment: busiest at 14:00 UTC, halved at weekends."""
     hour = moment.hour + moment.minute / 60
     day = 0.55 - 0.45 * math.cos((hour - 2) / 24 * 2 * math.pi)
-    return 4.5 * day * (0.45 if moment.weekday() >= _WEEKEND else 1)
+    return 1.4 * day * (0.45 if moment.weekday() >= _WEEKEND else 1)
 
 
 def simulate(counters: Counters, draw: random.Random, *, days: float = DAYS) -> Iterator[int]:
@@ -176,7 +180,7 @@ def _spend(counters: Counters, model: Model, team: str, calls: int) -> None:
     usd = calls * model.cost
     counters.add(contract.COST_USD, usd, model=model.name, source=model.source, team=team)
     counters.add(contract.COST_DIFFERENCE, 0.004 * usd * (model.source == "gateway"), model=model.name)
-    for budget, key, limit in (("day", "", 50), ("day/team", team, 30 if team != "batch" else 12)):
+    for budget, key, limit in (("day", "", 50), ("day/team", team, _LIMITS[team])):
         counters.add(contract.BUDGET_USED, usd, budget=budget, key=key)
         counters.put(contract.BUDGET_LIMIT, limit, budget=budget, key=key)
 
@@ -205,7 +209,7 @@ def make(folder: Path, *, seed: int = 11) -> None:
         for at in simulate(counters, random.Random(seed)):  # noqa: S311 - a repeatable month, not secrets
             counters.write(file, at, everything=end - at <= _WARM_UP)
         file.write("# EOF\n")
-    _blocks("--max-block-duration=486h", "openmetrics", str(samples), str(folder / "tsdb"))
+    _blocks("openmetrics", str(samples), str(folder / "tsdb"))
     samples.unlink()
     recorded = {rule.name: rule.expr for group in rules() for rule in group.rules if isinstance(rule, Recording)}
     while recorded:  # a rule that uses others needs those stored
@@ -228,7 +232,8 @@ def _record(folder: Path, recorded: Mapping[str, str], *, start: int, end: int) 
 
 
 def _blocks(*arguments: str) -> None:
-    subprocess.run(["promtool", "tsdb", "create-blocks-from", "--quiet", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    command = ["promtool", "tsdb", "create-blocks-from", "--quiet", _LARGE_BLOCKS, *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def main() -> None:

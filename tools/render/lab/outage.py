@@ -114,13 +114,14 @@ def call(client: openai.OpenAI, ask: Ask) -> None:
             pass
 
 
-def play(seconds: float, *, seed: int) -> None:
-    """Make every call at its time."""
+def play(seconds: float, *, seed: int) -> float:
+    """Make every call at its time. Returns when the last one began, s since the epoch: after it, all fades."""
     started = time.monotonic()
     with openai.OpenAI() as client, ThreadPoolExecutor(_WORKERS) as pool:
         for ask in plan(seconds, seed=seed):
             time.sleep(max(0.0, started + ask.at - time.monotonic()))
             pool.submit(call, client, ask)
+        return time.time()
 
 
 def record(folder: Path, *, seconds: float, seed: int = 7, rules_files: tuple[Path, ...] = ()) -> None:
@@ -140,10 +141,10 @@ def record(folder: Path, *, seconds: float, seed: int = 7, rules_files: tuple[Pa
         )
         gateway.script(rules(seconds))
         try:
-            play(seconds, seed=seed)
-            (folder / "end").write_text(f"{time.time():.0f}\n")
+            end = play(seconds, seed=seed)
         finally:
             huddle_otel.uninstrument()
+    (folder / "end").write_text(f"{end:.0f}\n")
 
 
 def main() -> None:

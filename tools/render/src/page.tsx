@@ -26,7 +26,12 @@ async function main() {
   const variables = ofBoard(board.templating?.list ?? []);
   const scrape = await scrapeInterval();
   const common = { range, resolution: width, scrape, variables };
-  const scopeOf = (panel: Panel, resolution: number): Scope => ({ ...common, resolution, range: panelRange(panel, range), interval: panel.interval });
+  const scopeOf = (panel: Panel, pixels: number): Scope => ({
+    ...common,
+    resolution: panel.maxDataPoints ?? pixels,
+    interval: panel.interval,
+    range: panelRange(panel, range),
+  });
 
   const places = layout(board, width).flatMap(({ panel, width: pixels }) => (isRow(panel) ? [] : [{ panel, pixels }]));
   const loaded = new Map<Panel, Loaded>(
