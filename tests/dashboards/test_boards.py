@@ -104,7 +104,7 @@ def test_a_panel_has_queries_with_letters_of_their_own(board: dict[str, Any], pa
 def test_a_graph_names_its_lines_and_shows_their_last_value(board: dict[str, Any], panel: dict[str, Any]) -> None:
     legend, tooltip = panel["options"]["legend"], panel["options"]["tooltip"]
     assert legend["displayMode"] == "table"
-    assert "lastNotNull" in legend["calcs"]
+    assert "last" in legend["calcs"]
     assert (tooltip["mode"], tooltip["sort"]) == ("multi", "desc")
     grouped = [target for target in panel["targets"] if " by (" in target["expr"].split("(le", 1)[0]]
     assert all("{{" in target["legendFormat"] for target in grouped)

@@ -168,4 +168,5 @@ class Traces(Panel):
 
 
 def _last() -> common.ReduceDataOptions:
-    return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
+    # not `lastNotNull`: a figure that has ended would stand there as the present one
+    return common.ReduceDataOptions().calcs(["last"]).fields("").values(False)

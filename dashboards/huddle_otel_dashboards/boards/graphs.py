@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from grafana_foundation_sdk.builders import common, heatmap, statetimeline, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
@@ -25,6 +26,9 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from huddle_otel_dashboards.boards.colours import STATES
 from huddle_otel_dashboards.boards.panels import Panel
 
+_WIDE: Final = 12
+"""Columns from which a legend stands beside the lines, where it has room for more series than below them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph(Panel):
@@ -35,8 +39,8 @@ class Graph(Panel):
     """Draw the thresholds as dashed lines."""
     soft_most: float | None = None
     """The axis reaches at least this far, so that a line at 0 does not look like one at the top."""
-    calcs: tuple[str, ...] = ("lastNotNull", "max")
-    """What the legend tells of each line."""
+    calcs: tuple[str, ...] = ("last", "max")
+    """What the legend tells of each line. Not `lastNotNull`: of what has ended, that is not the present."""
 
     def shape(self) -> Builder[model.Panel]:
         """Return the builder."""
@@ -51,7 +55,7 @@ class Graph(Panel):
             .axis_soft_min(0)
             .span_nulls(False)
             .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-            .legend(_legend(list(self.calcs)))
+            .legend(_legend(self.calcs, beside=self.width >= _WIDE))
             .tooltip(_tooltip())
         )
         if self.stacked:
@@ -108,14 +112,14 @@ class Timeline(Panel):
         )
 
 
-def _legend(calcs: list[str]) -> common.VizLegendOptions:
+def _legend(calcs: tuple[str, ...], *, beside: bool) -> common.VizLegendOptions:
     return (
         common.VizLegendOptions()
         .display_mode(LegendDisplayMode.TABLE)
-        .placement(LegendPlacement.BOTTOM)
+        .placement(LegendPlacement.RIGHT if beside else LegendPlacement.BOTTOM)
         .show_legend(True)
-        .calcs(calcs)
-        .sort_by("Last *")
+        .calcs(list(calcs))
+        .sort_by("Last")
         .sort_desc(True)
     )
 

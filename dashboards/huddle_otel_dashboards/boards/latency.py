@@ -140,7 +140,6 @@ def _flow() -> Row:
                     for level, name, _ in _LEVELS[:2]
                 ),
                 unit="s",
-                decimals=3,
                 colours=_COLOURS,
                 no_value="no streams",
             ),

@@ -126,7 +126,7 @@ def _firing() -> Stat:
         title="Alerts firing",
         description="Of huddle_otel's own rules, if Prometheus has them loaded (`huddle-otel dashboards alerts`). The "
         "table below says which.",
-        queries=(Query(expr=or_zero(f"count({_ALERTS})")),),
+        queries=(Query(expr=or_zero(f"count({_ALERTS})"), instant=True),),  # as the table below
         unit="short",
         decimals=0,
         steps=((1, BAD),),
@@ -161,7 +161,7 @@ def _alerts() -> Table:
         columns={
             "alertname": Column(title="Alert", width=220),
             "severity": Column(title="Severity", width=90),
-            "job": Column(title="Job"),
+            "job": Column(title="Job", width=110),
             "model": Column(title="Model"),
             "circuit": Column(title="Circuit"),
         },

@@ -129,8 +129,8 @@ def _requests(limits: Limits) -> Row:
                 stacked=True,
             ),
             Graph(
-                title="Waiting between attempts",
-                description="Calls that are waiting to try again, on average: seconds waited per second. It is time "
+                title="Calls waiting to try again",
+                description="How many at a time, on average: seconds waited per second. It is time "
                 "that users wait without anything being done for them.",
                 queries=(Query(expr=top(10, rate(contract.WAITED, contract.MODEL)), legend=_MODEL),),
                 unit="short",
@@ -179,7 +179,7 @@ def _protection() -> Row:
                 decimals=1,
                 base=BAD,
                 steps=((1, WARN), (2, GOOD)),
-                calcs=("lastNotNull", "min"),
+                calcs=("last", "min"),
                 width=6,
                 runbook="huddleretrybudgetempty",
             ),
@@ -196,7 +196,7 @@ def _left(kind: str) -> Graph:
         "ask for more quota, or spread the load.",
         queries=(Query(expr=f"bottomk(10, min{by([contract.MODEL])} ({remaining}))", legend=_MODEL),),
         unit="short",
-        calcs=("lastNotNull", "min"),
+        calcs=("last", "min"),
         no_value="the gateway states none",
         width=6,
         runbook="huddleratelimited",
