@@ -180,6 +180,10 @@ mutate: .venv/mutate/.requirements ## Change the policy in one place at a time: 
 charts: $(LANE3)/.ready ## Renew the chart library our pages carry (ARGS=4.6.1), with npm
 	@$(BIN3)/python tools/vendor_charts.py $(ARGS)
 
+.PHONY: dashboards
+dashboards: $(LANE3)/.ready ## Write the dashboards' JSON again
+	@$(BIN3)/python -m huddle_otel_dashboards.boards
+
 .PHONY: build
 build: .venv/build/.requirements ## Build the wheel and the sdist into dist/
 	@rm -rf dist
