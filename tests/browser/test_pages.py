@@ -214,6 +214,7 @@ def test_a_new_call_appears_by_itself(browser: Browser, serve: Any, tmp_path: Pa
     browser.until("return document.querySelector('#notice').hidden")
     put(path, replace(RECORD, started=time.time(), model="second"))
     browser.until("return document.querySelector('#calls').innerText.includes('second')")
+    assert browser.complaints() == []
 
 
 def test_searching_and_paging(browser: Browser, live: Served) -> None:

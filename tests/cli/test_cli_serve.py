@@ -137,6 +137,7 @@ def test_the_month_is_foretold_and_what_nobody_could_price_is_said(path: Path) -
     so_far = next(series for series in chart.series if series.name == "so far")
     assert so_far.values == (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 7.5, *[None] * 22)
     assert overview.month({}, noon)[1] == ()
+    assert [tile.value for tile in overview.month({20_765: Day(0, 3)}, noon)[0]] == ["unknown", "unknown", "-"]
 
 
 # --- over HTTP --------------------------------------------------------------------------------------------------------

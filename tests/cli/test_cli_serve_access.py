@@ -208,9 +208,15 @@ def test_an_address_others_reach_is_refused(host: str) -> None:
         decide(host=host, allow_remote=True, token_file=None)
 
 
+def test_remote_use_always_needs_a_token() -> None:
+    with pytest.raises(ConfigurationError, match="--allow-remote"):
+        decide(host="127.0.0.1", allow_remote=True, token_file=None)
+
+
 def test_an_address_others_reach_is_served_with_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, f" {TOKEN} ")
     assert decide(host="0.0.0.0", allow_remote=True, token_file=None).token == TOKEN  # noqa: S104 - with a token
+    assert decide(host="127.0.0.1", allow_remote=True, token_file=None).named("any.example")  # behind a proxy
     file = tmp_path / "token"
     file.write_text("another-token-of-ours\n")
     assert decide(host="127.0.0.1", allow_remote=False, token_file=file).token == "another-token-of-ours"

@@ -27,7 +27,9 @@ def add(commands: Commands) -> None:
     serve.add_argument("--port", type=_port, default=PORT, metavar="N", help="0 is any free one (default: %(default)s)")
     serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="default: %(default)s")
     serve.add_argument(
-        "--allow-remote", action="store_true", help="permit an address other machines reach; a token is then needed"
+        "--allow-remote",
+        action="store_true",
+        help="permit an address or a proxy that other machines reach; asks for a token",
     )
     serve.add_argument(
         "--token-file", type=Path, metavar="FILE", help="holds the token (default: HUDDLE_OTEL_SERVE_TOKEN)"

@@ -26,6 +26,7 @@ _OUTCOMES: Final = {
     "abandoned": "hue-7",
 }
 """Outcome -> tone, in the order they are stacked."""
+_PERCENTILES: Final = {"p50": "hue-1", "p95": "hue-2", "p99": "hue-5"}
 _HOUR: Final = 3600
 
 
@@ -64,9 +65,6 @@ def over_time(timeline: Timeline) -> tuple[Chart, ...]:
         ),
     )
     return tuple(chart for chart in charts if any(any(series.values) for series in chart.series))
-
-
-_PERCENTILES: Final = {"p50": "hue-1", "p95": "hue-2", "p99": "hue-5"}
 
 
 def month(daily: Mapping[int, int], forecast: Forecast, *, now: float) -> Chart:

@@ -26,7 +26,7 @@ def run(path: Path | None, *, host: str, port: int, allow_remote: bool, token_fi
         path: The ledger; None is the usual one. It need not be there yet.
         host: The address to listen on.
         port: The port; 0 is any free one.
-        allow_remote: Permit an address that is not loopback; then a token is needed.
+        allow_remote: Permit an address that is not loopback, and any name in `Host`; then a token is needed.
         token_file: Holds the token; None takes `HUDDLE_OTEL_SERVE_TOKEN`.
 
     Raises:

@@ -27,7 +27,7 @@ class Access:
     """What a request needs to be answered."""
 
     remote: bool
-    """Asked for from other machines, so by any name; then there is a token."""
+    """Asked for from other machines, or through a proxy, so by any name; then there is a token."""
     token: str | None = field(default=None, repr=False)
     session: str = field(default_factory=token_urlsafe, repr=False)
     """What the cookie of who has shown the token holds: not the token, and of this process only."""
@@ -62,16 +62,15 @@ def decide(*, host: str, allow_remote: bool, token_file: Path | None) -> Access:
             cannot be read, or is no good. The message does not hold it.
     """
     token = _token(token_file)
-    remote = not is_loopback(host)
-    if remote and not allow_remote:
+    if not allow_remote and not is_loopback(host):
         raise ConfigurationError(
             field="--host", value=host, permitted="a loopback address, or come with --allow-remote"
         )
-    if remote and token is None:
+    if allow_remote and token is None:
         raise ConfigurationError(
             field="--allow-remote", value=True, permitted=f"accompanied by a token, from --token-file or {VARIABLE}"
         )
-    return Access(remote=remote, token=token)
+    return Access(remote=allow_remote, token=token)
 
 
 def is_loopback(host: str) -> bool:

@@ -53,7 +53,7 @@ _MONEY: Final = "cost"
 _TOKENS: Final = "_tokens"
 _SECONDS: Final = ("duration", "first_chunk", "waited")
 _FLAGS: Final = ("stream", "double_billing", "answered")
-_ENDED_BADLY: Final = {"ok": "good", "error": "bad", "truncated": "warn", "rejected": "warn", "blocked": "warn"}
+_TONES: Final = {"ok": "good", "error": "bad", "truncated": "warn", "rejected": "warn", "blocked": "warn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +100,9 @@ def search(
     rows: list[Row] = []
     with reading(path) as connection:
         lowest, highest = connection.execute(_ENDS).fetchone()
-        top = highest + 1 if highest is not None and below is None else min(below or 0, (highest or 0) + 1)
-        lowest = lowest or 0
+        lowest, top = lowest or 0, (highest or 0) + 1
+        if below is not None:
+            top = min(top, below)
         while top > lowest and len(rows) < PAGE and clock() < until:
             down_to = top - _STRETCH
             bound = {"below": top, "down_to": down_to, "outcome": outcome, "text": words, "most": PAGE - len(rows)}
@@ -156,7 +157,7 @@ def _row(columns: tuple[Any, ...]) -> Row:
         tokens,
         format_usd(cost),
     )
-    return Row(id=identity, cells=cells, tone=_ENDED_BADLY.get(outcome, "calm"))
+    return Row(id=identity, cells=cells, tone=_TONES.get(outcome, "calm"))
 
 
 def _when(moment: float | None) -> str:

@@ -32,6 +32,15 @@ class Day:
     unpriced: int = 0
     """Calls that cost something nobody could price."""
 
+    @property
+    def known_cost(self) -> int | None:
+        """Return the cost; None when all there is to know is that something cost."""
+        return self.cost if self.cost or not self.unpriced else None
+
+    def __add__(self, other: Day) -> Day:
+        """Add another's calls."""
+        return Day(self.cost + other.cost, self.unpriced + other.unpriced)
+
 
 class Days:
     """Reads the days a month's figures need. Safe for threads."""
@@ -64,7 +73,6 @@ class Days:
             self._position = end
             for day, calls, dollars, nanos, unpriced in rows:
                 if calls and day is not None:
-                    before = self._days.get(day, Day())
-                    self._days[day] = Day(before.cost + dollars * NANO + nanos, before.unpriced + unpriced)
+                    self._days[day] = self._days.get(day, Day()) + Day(dollars * NANO + nanos, unpriced)
             self._days = {day: figures for day, figures in self._days.items() if day >= today - _BACK}
             return {day: figures for day, figures in self._days.items() if day <= today}

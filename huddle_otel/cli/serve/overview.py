@@ -104,15 +104,15 @@ def month(days: dict[int, Day], now: float) -> tuple[list[Tile], tuple[Chart, ..
     today = int(now // DAY)
     first = today - datetime.fromtimestamp(now, UTC).day + 1
     costs = {day: figures.cost for day, figures in days.items()}
-    unpriced = sum(figures.unpriced for day, figures in days.items() if first <= day <= today)
-    now_today = days.get(today, Day())
+    so_far = sum((figures for day, figures in days.items() if first <= day <= today), Day())
+    day = days.get(today, Day())
     foreseen = forecast(costs, now=now)
     tiles = [
-        Tile(name="Spend today", value=format_usd(now_today.cost), note=_not_in_it(now_today.unpriced) or "UTC"),
+        Tile(name="Spend today", value=format_usd(day.known_cost), note=_not_in_it(day.unpriced) or "UTC"),
         Tile(
             name="This month",
-            value=format_usd(sum(cost for day, cost in costs.items() if first <= day <= today)),
-            note=_not_in_it(unpriced) or "so far",
+            value=format_usd(so_far.known_cost),
+            note=_not_in_it(so_far.unpriced) or "so far",
         ),
         Tile(
             name="This month, expected",

@@ -3,7 +3,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const SECONDS = { now: 2, calls: 3, window: 10, month: 30 };
-  const page = { paused: false, below: null, turns: {}, shown: {} };
+  const page = { paused: false, waiting: true, below: null, turns: {}, shown: {}, troubles: {} };
 
   function make(name, attributes = {}, ...children) {
     const element = document.createElement(name);
@@ -27,23 +27,25 @@
     if ($(id).textContent !== text) $(id).textContent = text;
   }
 
-  function notice(text) {
-    $("notice").hidden = text === "";
-    tell("notice", text);
+  function trouble(name, text) {
+    page.troubles[name] = text;
+    const first = Object.values(page.troubles).find((each) => each) ?? "";
+    $("notice").hidden = first === "";
+    tell("notice", first);
   }
 
-  async function refresh(name, show) {
+  async function refresh(name) {
     const turn = (page.turns[name] = (page.turns[name] ?? 0) + 1);
     try {
       const told = await ask(...questions[name]());
       if (turn !== page.turns[name]) return; // a newer question is under way, or answered
       const text = JSON.stringify(told);
-      if (name === "now" || text !== page.shown[name]) show(told); // else leave what a reader may be selecting alone
+      if (name === "now" || text !== page.shown[name]) shows[name](told); // else leave what a reader may be selecting alone
       page.shown[name] = text;
-      if (name === "now") notice("");
+      if (!page.waiting) trouble(name, "");
     } catch (error) {
       const lost = error instanceof TypeError;
-      notice(lost ? "No answer from huddle-otel serve. This page goes on when it is back." : error.message);
+      trouble(name, lost ? "No answer from huddle-otel serve. This page goes on when it is back." : error.message);
     }
   }
 
@@ -58,9 +60,9 @@
     }],
   };
 
-  function poll(name, show) {
+  function poll(name) {
     async function again() {
-      if (!page.paused && !document.hidden) await refresh(name, show);
+      if (!page.paused && !document.hidden && (name === "now" || !page.waiting)) await refresh(name);
       window.setTimeout(again, SECONDS[name] * 1000);
     }
     again();
@@ -130,12 +132,16 @@
   }
 
   function showNow(told) {
-    $("all").hidden = "waiting" in told;
-    if ("waiting" in told) {
+    const waited = page.waiting;
+    page.waiting = "waiting" in told;
+    $("all").hidden = page.waiting;
+    if (page.waiting) {
       $("state").textContent = "waiting for the first call";
-      throw new Error(`No ledger yet at ${told.waiting}. Set HUDDLE_OTEL_EXPORTERS=ledger, or pass ` +
+      trouble("now", `No ledger yet at ${told.waiting}. Set HUDDLE_OTEL_EXPORTERS=ledger, or pass ` +
         'exporters=["ledger"] to instrument(): calls show here as soon as they are made.');
+      return;
     }
+    if (waited) ["month", "window", "calls"].forEach(refresh);
     showTiles($("now"), told.tiles);
     $("circuits").hidden = told.circuits.rows.length === 0;
     $("circuits").replaceChildren(table(told.circuits));
@@ -177,14 +183,15 @@
         make("dd", value === "unknown" ? { class: "unknown" } : {}, make("bdi", {}, value)),
       ]));
       $("call").showModal();
+      trouble("call", "");
     } catch (error) {
-      notice(error.message);
+      trouble("call", error.message);
     }
   }
 
   function searchFrom(below) {
     page.below = below;
-    return refresh("calls", showCalls);
+    return refresh("calls");
   }
 
   let typing;
@@ -199,7 +206,7 @@
   $("outcome").addEventListener("change", () => searchFrom(null));
   $("older").addEventListener("click", () => searchFrom(page.next));
   $("newest").addEventListener("click", () => searchFrom(null));
-  $("window").addEventListener("change", () => refresh("window", showWindow));
+  $("window").addEventListener("change", () => refresh("window"));
   $("calls").addEventListener("click", (event) => {
     const { call } = event.target.dataset;
     if (call) showCall(call);
@@ -210,8 +217,6 @@
     $("pause").textContent = page.paused ? "Go on" : "Pause";
   });
 
-  poll("now", showNow);
-  poll("month", showMonth);
-  poll("window", showWindow);
-  poll("calls", showCalls);
+  const shows = { now: showNow, month: showMonth, window: showWindow, calls: showCalls };
+  Object.keys(shows).forEach(poll);
 })();
