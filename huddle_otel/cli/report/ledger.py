@@ -34,11 +34,7 @@ KEYS: Final = {
 TOKENS: Final = tuple(name for name in COLUMNS if name.endswith("_tokens"))
 PARTS: Final = tuple(name for name in COLUMNS if name.startswith("cost_") and f"{name[5:]}_tokens" in TOKENS)
 """Columns of the cost of a kind of tokens."""
-BILLED: Final = (
-    "(answered OR double_billing OR (attempts > 0 AND (outcome IN ('cancelled', 'abandoned', 'truncated') OR "
-    "error_type IN ('disconnect', 'read_timeout', 'write_timeout', 'timeout', 'first_token_timeout', 'stall_timeout', "
-    "'deadline_exceeded'))))"
-)
+BILLED: Final = "(answered OR double_billing)"
 """SQL for a call that may have cost something: some of an answer came, or the upstream may have worked on one."""
 WASTED: Final = f"(outcome <> 'ok' AND {BILLED})"
 """SQL for a call that may have cost something and has no whole answer."""
