@@ -18,7 +18,7 @@ LANE3 := .venv/openai-3
 BIN3 := $(LANE3)/bin
 LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
-BACKENDS := prometheus
+BACKENDS := prometheus prometheus-alertmanager
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
 EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli exporters stress))
@@ -79,7 +79,7 @@ test-openai-3: $(LANE3)/.ready
 
 .PHONY: test-backend
 test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debian packages
-	@if ! command -v promtool > /dev/null; then
+	@if ! command -v promtool > /dev/null || ! command -v amtool > /dev/null; then
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
 	        echo '-- installing Debian packages: $(BACKENDS)'
 	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BACKENDS) > /dev/null
@@ -90,7 +90,7 @@ test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debi
 	    fi
 	fi
 	export CI=1  # from here on what is missing is a failure
-	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters)
+	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters tests/dashboards)
 
 .PHONY: test-phoenix
 test-phoenix: $(LANE3)/.ready .venv/phoenix/.requirements ## Run the tests against a real trace UI, Arize Phoenix
