@@ -79,6 +79,10 @@ def cost(values: str, model: str = "gpt-4.1", instance: str = "a") -> Series:
     return series("huddle_client_cost_usd_total", values, instance=instance, model=model, source="gateway")
 
 
+def unknown(values: str) -> Series:
+    return series("huddle_client_cost_unknown_total", values, model="my-model")
+
+
 def guard(used: str, limit: str = "10x60") -> Series:
     whose = {"budget": "day/team", "key": "search"}
     return series("huddle_client_budget_used_usd", used, **whose) | series(
@@ -394,15 +398,18 @@ SPEND: Final = (
         alert="HuddleUnpricedModel",
         at="10m",
         labels={"job": "shop", "model": "my-model"},
-        fires=series("huddle_client_cost_unknown_total", "_ _ _ 1x20", model="my-model"),  # once, in its first scrape
-        silent={"none": series("huddle_client_cost_unknown_total", "0x20", model="my-model")},
+        fires=unknown("_ _ _ 1x20") | calls("_ _ _ 1x20", model="my-model"),  # one call, in its first scrape
+        silent={"none": unknown("0x20") | calls("1x20", model="my-model")},
     ),
     Case(
         alert="HuddleUnpricedModel",
         at="2h",
         labels={"job": "shop", "model": "my-model"},
-        fires=series("huddle_client_cost_unknown_total", "5x90 6x60", model="my-model"),
-        silent={"over an hour ago": series("huddle_client_cost_unknown_total", "5x30 6x180", model="my-model")},
+        fires=unknown("5x90 6x60") | calls("0x65 10x180", model="my-model"),
+        silent={
+            "over an hour ago": unknown("5x30 6x180") | calls("0+1x180", model="my-model"),
+            "3 % of the calls": unknown("5x90 6x60") | calls("0x65 33x180", model="my-model"),
+        },
     ),
 )
 

@@ -1,0 +1,1 @@
+"""Prometheus and Alertmanager on this machine, with our rules, routing and traffic."""
