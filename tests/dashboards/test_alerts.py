@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -153,3 +154,38 @@ def test_a_limit_that_makes_no_sense_is_refused(wrong: dict[str, float], message
 def test_an_interval_that_makes_no_sense_is_refused(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         Intervals(**wrong)
+
+
+RUNBOOK: Final = (TREE / "docs" / "runbook.md").read_text(encoding="utf-8")
+
+
+def test_the_runbook_has_a_section_for_each_alert_and_for_nothing_else() -> None:
+    assert sorted(re.findall("^### (.*)$", RUNBOOK, re.MULTILINE)) == sorted({alert.name for alert in TABLE})
+
+
+@pytest.mark.parametrize("name", sorted({alert.name for alert in TABLE}))
+def test_a_section_says_what_it_means_where_to_look_and_what_to_do(name: str) -> None:
+    section = RUNBOOK.partition(f"\n### {name}\n")[2].partition("\n#")[0]
+    assert [section.count(part) for part in ("**For users:**", "**Do:**", "**Not us:**")] == [1, 1, 1]
+    assert re.findall(r"^\d", section, re.MULTILINE) == ["1", "2", "3"]
+
+
+def test_the_page_on_alerts_lists_them_all() -> None:
+    page = (TREE / "docs" / "alerts.md").read_text(encoding="utf-8")
+    assert set(re.findall("`(Huddle[A-Za-z]+)`", page)) == {alert.name for alert in TABLE}
+
+
+def test_panels_that_the_runbook_names_are_there() -> None:
+    folder = _generator().FOLDER
+    boards = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")}
+    if not boards:
+        pytest.skip("the boards are not made yet")
+    titles = {name: {panel["title"] for panel in board["panels"]} for name, board in boards.items()}
+    named = [
+        (line.split("`")[1], title)
+        for line in RUNBOOK.splitlines()
+        if re.match(r"\d\. `huddle-", line) and "huddle-otel report" not in line
+        for title in re.findall(r"\*([^*]+)\*", line)
+    ]
+    assert len(named) > 60
+    assert [each for each in named if each[1] not in titles[each[0]]] == []

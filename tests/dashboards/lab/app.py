@@ -31,8 +31,7 @@ def _redact(_name: str, messages: Any) -> Any:
     return None
 
 
-def _call(client: openai.OpenAI, model: str) -> None:
-    name = f"typo-{next(_TYPOS)}" if model == "typo" else model
+def _call(client: openai.OpenAI, model: str, name: str) -> None:
     text = "my secret" if model == "talkative" else "hi there"
     question: Any = {"model": name, "messages": [{"role": "user", "content": text}]}
     if model.startswith("stream-"):
@@ -45,9 +44,10 @@ def _call(client: openai.OpenAI, model: str) -> None:
 def _work(client: openai.OpenAI, model: str) -> None:
     while model in _traffic:
         began = time.monotonic()
+        number = next(_TYPOS) if model == "typo" else _MANY
         with contextlib.suppress(openai.OpenAIError):
-            _call(client, model)
-        pace = 0 if model == "typo" and next(_TYPOS) < _MANY else _PACE
+            _call(client, model, f"typo-{number}" if model == "typo" else model)
+        pace = 0 if number < _MANY else _PACE
         time.sleep(max(pace - (time.monotonic() - began), 0))
 
 

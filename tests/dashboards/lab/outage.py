@@ -9,22 +9,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-from huddle_otel.cli.stack.local import Plan, Stack
+from huddle_otel.cli.stack.local import Plan, Stack, running
+from huddle_otel.cli.stack.processes import free_port
 from huddle_otel.gateway import Gateway, Model, Rule, faults
 from huddle_otel_dashboards.alerts import Intervals
 from huddle_otel_dashboards.limits import Limits
+from tests.exporters.collector import Metric
 
 TREE: Final = Path(__file__).parents[3]
 KEY: Final = "sk-huddle-lab"
-INTERVALS: Final = Intervals(scale=1 / 90, shortest=3, evaluation=0.5)
-"""An hour is 40 s, and 5 minutes are 3.3 s."""
+INTERVALS: Final = Intervals(scale=1 / 60, shortest=4, evaluation=0.5)
+"""An hour is a minute, and 5 minutes are 5 s."""
 LIMITS: Final = Limits(p95=0.7, first_chunk=0.64, budget_usd_day=1, minimum=8)
 HEALTHY: Final = "gpt-4.1"
 _PRICED: Final = Decimal(1)
@@ -43,6 +45,11 @@ _SOMETIMES: Final = {
     "stream-stalling": faults.stall(after=2),
     "stream-cut": faults.cut(after=2),
 }
+_APPS: Final = {"shop": 60.0, "batch": 1.0, "odd": 60.0}
+"""Job -> seconds between two pushes of its metrics; it is scraped as well."""
+_QUIET: Final = 10.0
+_PATIENCE: Final = 60.0
+"""Seconds for each part of the story; an idle machine needs about half."""
 FAILING: Final = (*_FAULTS, *_SOMETIMES, "flapping", "dear", "house-llama")
 """Models of the outage, one trouble each, so that each alert names the one it is about."""
 ODD: Final = ("talkative", "typo")
@@ -75,9 +82,55 @@ class Told:
     labels: dict[str, str]
     annotations: dict[str, str]
 
-    @property
-    def name(self) -> str:
-        return "/".join(self.labels[label] for label in ("alertname", "burn") if label in self.labels)
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An alert of the outage."""
+
+    labels: dict[str, str]
+    quiet: bool = False
+    """Alertmanager keeps it quiet, since a graver one tells of the same."""
+    lasts: bool = False
+    """Its windows are longer than this test waits for its end."""
+
+    def __str__(self) -> str:
+        return " ".join(self.labels.values())
+
+
+def alert(name: str, model: str = "", *, quiet: bool = False, lasts: bool = False, **labels: str) -> Expected:
+    about = {"job": "shop", "model": model} if model else {"job": "shop"}
+    return Expected({"alertname": f"Huddle{name}", **about, **labels}, quiet, lasts)
+
+
+EXPECTED: Final = (
+    alert("ErrorBudgetBurn", burn="14.4"),
+    alert("ErrorBudgetBurn", burn="6"),
+    alert("ErrorBudgetBurn", burn="3", quiet=True, lasts=True),
+    alert("ErrorBudgetBurn", burn="1", quiet=True, lasts=True),
+    alert("CircuitOpen", "down"),
+    alert("AuthenticationFailing", "locked"),
+    alert("QuotaExhausted", "broke"),
+    alert("CircuitFlapping", "flapping"),
+    alert("Timeouts", "stream-hanging", result="first_token_timeout"),
+    alert("RateLimited", "limited"),
+    alert("RetryBudgetEmpty", "limited"),
+    alert("RetryBudgetEmpty", "down", quiet=True),
+    alert("Amplification", "limited"),
+    alert("LatencyHigh", "slow"),
+    alert("FirstTokenSlow", "stream-slow"),
+    alert("StreamsStalling", "stream-stalling"),
+    alert("StreamsCutShort", "stream-cut"),
+    alert("BudgetUsed", budget="total", lasts=True),
+    alert("DailyBudgetUsed", lasts=True),
+    alert("BudgetNearlyUsed", budget="last 24 h", quiet=True, lasts=True),
+    alert("SpendRateHigh", lasts=True),
+    alert("UnpricedModel", "house-llama", lasts=True),
+    alert("ScrapeDown", job="batch"),
+    alert("TelemetryAbsent", job="batch", quiet=True),
+    alert("TelemetryDropped", job="odd", component="content", lasts=True),
+    alert("ModelsOverflow", job="odd", lasts=True),
+)
+"""All but `SpendAnomaly`, which compares with a day of history, and that is 24 minutes here."""
 
 
 @dataclass(slots=True)
@@ -110,30 +163,32 @@ class Receiver:
             yield
             server.shutdown()
 
-    def has(self, status: str, name: str, since: float = 0.0, **labels: str) -> Told | None:
-        """Return the first such alert since a moment."""
-        wanted = labels.items()
-        return next(
-            (
-                each
-                for each in list(self.told)
-                if each.status == status and each.name == name and each.at >= since and wanted <= each.labels.items()
-            ),
-            None,
-        )
+    def first(self, status: str, expected: Expected, since: float) -> Told | None:
+        """Return the first notification of an alert since a moment, s since the epoch."""
+        return next((each for each in self.of(expected) if each.status == status and each.at >= since), None)
+
+    def is_over(self, expected: Expected) -> bool:
+        """Tell whether an alert was told, and then that it is over."""
+        return [each.status for each in self.of(expected)][-1:] == ["resolved"]
+
+    def of(self, expected: Expected) -> list[Told]:
+        """Return every notification of an alert."""
+        return [each for each in list(self.told) if expected.labels.items() <= each.labels.items()]
 
 
 class App:
     """The app as a process."""
 
-    def __init__(self, gateway: Gateway, port: int, *, otlp: str) -> None:
+    def __init__(self, job: str, gateway: Gateway, *, otlp: str, interval: float) -> None:
+        self.port = free_port()
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "HUDDLE_OTEL_"))},
             "PYTHONPATH": str(TREE),
             "LAB_GATEWAY": gateway.url,
             "LAB_KEY": KEY,
-            "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),
-            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+            "OTEL_SERVICE_NAME": job,
+            "OTEL_EXPORTER_PROMETHEUS_PORT": str(self.port),
+            "OTEL_METRIC_EXPORT_INTERVAL": f"{interval * 1_000:.0f}",
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp,
         }
         self._process: subprocess.Popen[str] | None = None
@@ -155,15 +210,83 @@ class App:
             self._process.communicate()
 
 
-def plan(targets: dict[str, int], webhook: str) -> Plan:
-    return Plan(targets=targets, limits=LIMITS, intervals=INTERVALS, scrape=0.5, webhook=webhook, longest=300)
+@dataclass(slots=True)
+class Story:
+    """What happened, to be asked about afterwards."""
+
+    receiver: Receiver
+    quiet: tuple[float, float] = (0.0, 0.0)
+    """When all was well, s since the epoch."""
+    began: float = 0.0
+    recovered: float = 0.0
+    pushed: list[Metric] = field(default_factory=list[Metric])
+    """What an OTLP collector received."""
+    scraped: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    """Labels of every series of `batch`, as Prometheus has scraped it."""
+    history: list[tuple[dict[str, str], list[float]]] = field(default_factory=list[tuple[dict[str, str], list[float]]])
+    """Labels of each alert in Prometheus, its state among them, and the moments it was in it, s since the epoch."""
+
+    def moments(self, state: str, labels: dict[str, str]) -> list[float]:
+        wanted = {**labels, "alertstate": state}.items()
+        return sorted(at for series, times in self.history if wanted <= series.items() for at in times)
 
 
-def wait_for(condition: Callable[[], Any], patience: float, what: str, stack: Stack) -> None:
-    """Wait until something holds."""
-    until = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > until:
-            firing = [each["metric"] for each in stack.ask("query", query="ALERTS")["result"]]
-            raise AssertionError(f"not within {patience} s: {what}; in Prometheus: {firing}")
-        time.sleep(0.05)
+def play(gateway: Gateway, otlp: str, folder: Path) -> Story:
+    """Play ten quiet seconds, an outage, and the recovery."""
+    apps = {job: App(job, gateway, otlp=otlp, interval=every) for job, every in _APPS.items()}
+    with ExitStack() as stack:
+        story = Story(Receiver())
+        stack.enter_context(story.receiver.listening())
+        for app in apps.values():
+            stack.callback(app.kill)
+            app.start()
+            app.call(HEALTHY)
+        plan = Plan(
+            targets={job: app.port for job, app in apps.items()},
+            limits=LIMITS,
+            intervals=INTERVALS,
+            scrape=1,
+            webhook=story.receiver.url,
+            longest=300,
+        )
+        local = stack.enter_context(running(plan, folder))
+        _play(story, apps, gateway, local)
+    return story
+
+
+def _play(story: Story, apps: dict[str, App], gateway: Gateway, stack: Stack) -> None:
+    _wait_for(lambda: len(stack.ask("query", query="huddle_client_calls_total > 2")["result"]) == len(apps))
+    story.quiet = time.time(), time.time() + _QUIET
+    _wait_for(lambda: time.time() > story.quiet[1])
+    story.scraped = stack.ask("series", **{"match[]": '{job="batch", otel_scope_name="huddle_otel"}'})
+    gateway.script(rules())
+    story.began = time.time()
+    apps["shop"].call(HEALTHY, *FAILING)
+    apps["odd"].call(HEALTHY, *ODD)
+    apps["batch"].kill()
+    loud = [each for each in EXPECTED if not each.quiet]
+    _wait_for(lambda: all(story.receiver.first("firing", each, story.began) for each in loud))
+    silent = [each for each in EXPECTED if each.quiet]
+    _wait_for(lambda: all(_firing(stack, each) for each in silent))
+    gateway.script([])
+    story.recovered = time.time()
+    apps["shop"].call(HEALTHY, "down", "locked", "limited", "flapping")
+    apps["odd"].call(HEALTHY)
+    apps["batch"].start()
+    apps["batch"].call(HEALTHY)
+    brief = [each for each in loud if not each.lasts]
+    _wait_for(lambda: all(story.receiver.is_over(each) for each in brief))
+    found = stack.ask("query_range", query="ALERTS", start=story.quiet[0], end=time.time(), step=0.5)["result"]
+    story.history = [(each["metric"], [float(at) for at, _ in each["values"]]) for each in found]
+
+
+def _firing(stack: Stack, expected: Expected) -> bool:
+    matchers = ", ".join(f'{label}="{value}"' for label, value in expected.labels.items())
+    return bool(stack.ask("query", query=f'ALERTS{{alertstate="firing", {matchers}}}')["result"])
+
+
+def _wait_for(condition: Callable[[], Any]) -> None:
+    """Wait for something; who has waited in vain says of what, in the tests below."""
+    until = time.monotonic() + _PATIENCE
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.1)
