@@ -53,6 +53,10 @@ help: ## Show this list
 demo: $(LANE3)/.ready ## Run the demo against the embedded gateway
 	@$(BIN3)/huddle-otel demo $(ARGS)
 
+.PHONY: stack
+stack: $(LANE3)/.ready ## Watch the demo's traffic with a local Prometheus and Alertmanager, for five minutes
+	@$(BIN3)/huddle-otel demo --stack $(ARGS)
+
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 .PHONY: test

@@ -65,7 +65,7 @@ def test_it_fires_in_prometheus(expected: Expected, story: Story) -> None:
 def test_its_receiver_is_told(expected: Expected, story: Story) -> None:
     told = story.receiver.first("firing", expected, story.began)
     assert told is not None
-    assert told.severity == told.labels["severity"]
+    assert told.receiver == told.labels["severity"]
 
 
 @pytest.mark.parametrize("expected", [each for each in LOUD if not each.lasts], ids=str)
@@ -111,6 +111,7 @@ def test_pushed_and_scraped_names_are_the_same(story: Story) -> None:
 
 
 def _labels(attributes: dict[str, str]) -> frozenset[str]:
-    """Return the names of labels, without those that Prometheus adds."""
+    """Return the names of labels, without those that Prometheus adds; to it an empty one is none."""
     added = ("job", "instance", "le", "otel_scope")
-    return frozenset(name for each in attributes if not (name := label(each)).startswith(added))
+    names = (label(name) for name, value in attributes.items() if value)
+    return frozenset(name for name in names if not name.startswith(added))

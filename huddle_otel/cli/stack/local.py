@@ -8,10 +8,11 @@ import urllib.request
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from huddle_otel.cli.stack.processes import find, free_port, server
+from huddle_otel.cli.stack.processes import answers, find, free_port, server
 from huddle_otel_dashboards.alerts import Intervals, render_routing, render_rules
 from huddle_otel_dashboards.alerts.model import duration
 from huddle_otel_dashboards.alerts.yaml import Value, dump
@@ -88,7 +89,8 @@ def running(plan: Plan, folder: Path) -> Generator[Stack]:
     }
     with ExitStack() as servers:
         for name, command in commands.items():
-            log, ready = folder / f"{name}.log", f"{urls[name]}/-/ready"
+            ready = partial(answers, f"{urls[name]}/-/ready")
+            log = folder / f"{name}.log"
             servers.enter_context(server(name, command, log=log, ready=ready, longest=plan.longest))
         yield Stack(**urls)
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -44,14 +44,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(name: str, command: Sequence[str], *, log: Path, ready: str, longest: float) -> Generator[None]:
+def server(
+    name: str, command: Sequence[str], *, log: Path, ready: Callable[[], bool], longest: float
+) -> Generator[None]:
     """Run a server until the block ends.
 
     Args:
         name: For messages.
         command: Program and arguments.
         log: File for what it prints.
-        ready: URL that answers once it is ready.
+        ready: Tells whether it can be used.
         longest: Seconds after which it is ended even if this process is killed, where there is coreutils' `timeout`.
 
     Raises:
@@ -83,9 +85,15 @@ def answers(url: str) -> bool:
         return False
 
 
-def _wait(name: str, process: subprocess.Popen[bytes], log: Path, ready: str) -> None:
+def listens(port: int) -> bool:
+    """Tell whether somebody accepts connections on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _wait(name: str, process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]) -> None:
     until = time.monotonic() + _PATIENCE
-    while not answers(ready):
+    while not ready():
         if process.poll() is not None or time.monotonic() > until:
             raise StackError(f"{name} did not start:\n{log.read_text(errors='replace')[-1_500:]}")
         time.sleep(_POLL)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
 from huddle_otel.cli.stack.local import Plan, Stack, running
-from huddle_otel.cli.stack.processes import free_port
+from huddle_otel.cli.stack.processes import free_port, listens
+from huddle_otel.cli.stack.receiver import Notice, Receiver
 from huddle_otel.gateway import Gateway, Model, Rule, faults
 from huddle_otel_dashboards.alerts import Intervals
 from huddle_otel_dashboards.limits import Limits
@@ -65,22 +63,9 @@ def models() -> list[Model]:
 def rules() -> list[Rule]:
     return [
         *(Rule(fault, model=model) for model, fault in _FAULTS.items()),
-        *(Rule(fault, model=model, rate=0.4) for model, fault in _SOMETIMES.items()),
+        *(Rule(fault, model=model, rate=0.3) for model, fault in _SOMETIMES.items()),
         *(Rule(faults.status(500), model="flapping", after=4.0 * turn, until=4.0 * turn + 1.5) for turn in range(20)),
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One alert of one notification."""
-
-    at: float
-    """When it came, s since the epoch."""
-    severity: str
-    """Which receiver it was for, by the webhook's path."""
-    status: str
-    labels: dict[str, str]
-    annotations: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,46 +118,19 @@ EXPECTED: Final = (
 """All but `SpendAnomaly`, which compares with a day of history, and that is 24 minutes here."""
 
 
-@dataclass(slots=True)
-class Receiver:
-    """An HTTP server that Alertmanager's webhooks post to."""
+class Told(Receiver):
+    """What Alertmanager told, to be asked about an alert."""
 
-    told: list[Told] = field(default_factory=list[Told])
-    url: str = ""
-
-    @contextmanager
-    def listening(self) -> Generator[None]:
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.told += [
-                    Told(time.time(), self.path.strip("/"), each["status"], each["labels"], each["annotations"])
-                    for each in document["alerts"]
-                ]
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            self.url = f"http://127.0.0.1:{server.server_port}"
-            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-            yield
-            server.shutdown()
-
-    def first(self, status: str, expected: Expected, since: float) -> Told | None:
-        """Return the first notification of an alert since a moment, s since the epoch."""
+    def first(self, status: str, expected: Expected, since: float) -> Notice | None:
+        """Return the first notice of an alert since a moment, s since the epoch."""
         return next((each for each in self.of(expected) if each.status == status and each.at >= since), None)
 
     def is_over(self, expected: Expected) -> bool:
         """Tell whether an alert was told, and then that it is over."""
         return [each.status for each in self.of(expected)][-1:] == ["resolved"]
 
-    def of(self, expected: Expected) -> list[Told]:
-        """Return every notification of an alert."""
+    def of(self, expected: Expected) -> list[Notice]:
+        """Return every notice of an alert."""
         return [each for each in list(self.told) if expected.labels.items() <= each.labels.items()]
 
 
@@ -214,7 +172,7 @@ class App:
 class Story:
     """What happened, to be asked about afterwards."""
 
-    receiver: Receiver
+    receiver: Told
     quiet: tuple[float, float] = (0.0, 0.0)
     """When all was well, s since the epoch."""
     began: float = 0.0
@@ -235,12 +193,13 @@ def play(gateway: Gateway, otlp: str, folder: Path) -> Story:
     """Play ten quiet seconds, an outage, and the recovery."""
     apps = {job: App(job, gateway, otlp=otlp, interval=every) for job, every in _APPS.items()}
     with ExitStack() as stack:
-        story = Story(Receiver())
+        story = Story(Told())
         stack.enter_context(story.receiver.listening())
         for app in apps.values():
             stack.callback(app.kill)
             app.start()
             app.call(HEALTHY)
+        _wait_for(lambda: all(listens(app.port) for app in apps.values()))
         plan = Plan(
             targets={job: app.port for job, app in apps.items()},
             limits=LIMITS,
