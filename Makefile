@@ -94,7 +94,7 @@ test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debi
 	    fi
 	fi
 	export CI=1  # from here on what is missing is a failure
-	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters tests/dashboards)
+	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters tests/dashboards tests/cli)
 
 .PHONY: test-phoenix
 test-phoenix: $(LANE3)/.ready .venv/phoenix/.requirements ## Run the tests against a real trace UI, Arize Phoenix

@@ -60,7 +60,7 @@ def main() -> None:
         http_spans=False,
         timeout=TimeoutPolicy(connect=1, first_token=1, stall=1, total=3),
         breaker=BreakerPolicy(
-            window=3, min_calls=5, failure_rate=0.8, open_for=0.4, max_open=0.8, probe_first_token=None
+            window=2, min_calls=5, failure_rate=0.8, open_for=0.4, max_open=0.8, probe_first_token=None
         ),
         content=ContentPolicy(redact=_redact),
         spend_guard=SpendGuard(limit=1, per="total"),

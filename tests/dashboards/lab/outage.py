@@ -34,15 +34,17 @@ _FAULTS: Final = {
     "down": faults.status(503),
     "locked": faults.expired_key(),
     "broke": faults.insufficient_quota(),
+    "starved": faults.rate_limited(),
     "slow": faults.slow_success(1.0),
     "stream-slow": faults.slow_success(0.9),
 }
 _SOMETIMES: Final = {
-    "limited": faults.rate_limited(),
-    "stream-hanging": faults.hang(),
-    "stream-stalling": faults.stall(after=2),
-    "stream-cut": faults.cut(after=2),
+    "limited": (faults.rate_limited(), 0.6),
+    "stream-hanging": (faults.hang(), 0.2),
+    "stream-stalling": (faults.stall(after=2), 0.2),
+    "stream-cut": (faults.cut(after=2), 0.2),
 }
+"""Model -> fault, and the share of its requests; too small a share to open a circuit, or a fault that never does."""
 _APPS: Final = {"shop": 60.0, "batch": 1.0, "odd": 60.0}
 """Job -> seconds between two pushes of its metrics; it is scraped as well."""
 _QUIET: Final = 10.0
@@ -63,8 +65,8 @@ def models() -> list[Model]:
 def rules() -> list[Rule]:
     return [
         *(Rule(fault, model=model) for model, fault in _FAULTS.items()),
-        *(Rule(fault, model=model, rate=0.3) for model, fault in _SOMETIMES.items()),
-        *(Rule(faults.status(500), model="flapping", after=4.0 * turn, until=4.0 * turn + 1.5) for turn in range(20)),
+        *(Rule(fault, model=model, rate=rate) for model, (fault, rate) in _SOMETIMES.items()),
+        *(Rule(faults.status(500), model="flapping", after=5.0 * turn, until=5.0 * turn + 2.5) for turn in range(20)),
     ]
 
 
@@ -98,7 +100,7 @@ EXPECTED: Final = (
     alert("CircuitFlapping", "flapping"),
     alert("Timeouts", "stream-hanging", result="first_token_timeout"),
     alert("RateLimited", "limited"),
-    alert("RetryBudgetEmpty", "limited"),
+    alert("RetryBudgetEmpty", "starved"),
     alert("RetryBudgetEmpty", "down", quiet=True),
     alert("Amplification", "limited"),
     alert("LatencyHigh", "slow"),
@@ -229,7 +231,7 @@ def _play(story: Story, apps: dict[str, App], gateway: Gateway, stack: Stack) ->
     _wait_for(lambda: all(_firing(stack, each) for each in silent))
     gateway.script([])
     story.recovered = time.time()
-    apps["shop"].call(HEALTHY, "down", "locked", "limited", "flapping")
+    apps["shop"].call(HEALTHY, "down", "locked", "limited", "starved", "flapping")
     apps["odd"].call(HEALTHY)
     apps["batch"].start()
     apps["batch"].call(HEALTHY)
