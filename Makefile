@@ -122,7 +122,7 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 	@.venv/wheel/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall dist/*.whl
 	away="$$(mktemp -d)"
 	trap 'rm -rf "$$away"' EXIT
-	cp -R pyproject.toml tests $(wildcard README.md docs tools) "$$away"
+	cp -R pyproject.toml tests $(wildcard README.md docs tools stack) "$$away"
 	cd "$$away"
 	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m 'not litellm and not backend and not phoenix and not browser')
 

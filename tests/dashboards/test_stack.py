@@ -10,9 +10,11 @@ from typing import Final
 
 import pytest
 
+import huddle_otel_dashboards
 from tests.exporters.conftest import missing
 
 STACK: Final = Path(__file__).parents[2] / "stack"
+PACKAGE: Final = Path(huddle_otel_dashboards.__file__).parent
 COMPOSE: Final = (STACK / "compose.yaml").read_text(encoding="utf-8")
 
 
@@ -31,7 +33,9 @@ def test_ports_are_open_on_this_machine_only() -> None:
 def test_what_is_mounted_is_there() -> None:
     sources = re.findall(r"^ +- (\.\.?/[^:]+):\S+:ro$", COMPOSE, re.MULTILINE)
     assert len(sources) == 8
-    assert [source for source in sources if not (STACK / source).exists()] == []
+    packaged = "../dashboards/huddle_otel_dashboards"
+    paths = [Path(source.replace(packaged, str(PACKAGE))) for source in sources]
+    assert [path for path in paths if not (STACK / path).exists()] == []
 
 
 def test_the_collector_listens_where_others_look() -> None:
@@ -56,7 +60,7 @@ def test_promtool_takes_the_configuration(tmp_path: Path) -> None:
     if shutil.which("promtool") is None:
         missing("promtool")
     shutil.copy(STACK / "prometheus.yml", tmp_path)
-    shutil.copy(STACK.parent / "dashboards" / "huddle_otel_dashboards" / "generated" / "alerts.yml", tmp_path)
+    shutil.copy(PACKAGE / "generated" / "alerts.yml", tmp_path)
     command = ["promtool", "check", "config", "prometheus.yml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
