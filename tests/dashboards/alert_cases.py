@@ -181,11 +181,11 @@ UPSTREAM: Final = (
         alert="HuddleCircuitOpen",
         at="30m",
         labels=CIRCUIT,
-        # open or half-open since the 28th minute, whichever a scrape sees, in one process of two
-        fires=state("0x27 2 1 2") | state("0x40", "b") | transitions("_x27 1x10", "closed", "open"),
+        # open or half-open since the 26th minute, whichever a scrape sees, in one process of two
+        fires=state("0x25 2 1 2 1 2") | state("0x40", "b") | transitions("_x25 1x10", "closed", "open"),
         silent={
             "it closes in between": state("0x26 2 1 0 2") | transitions("0+1x40", "half_open", "open"),
-            "for a minute": state("0x28 2x10") | transitions("_x28 1x10", "closed", "open"),
+            "for two minutes": state("0x27 2x10") | transitions("_x28 1x10", "closed", "open"),
             "one process of three": merged(
                 state("2x40"), state("0x40", "b"), state("0x40", "c"), transitions("0+1x40", "half_open", "open")
             ),

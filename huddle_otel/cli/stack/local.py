@@ -35,6 +35,10 @@ class Plan:
     """Where Alertmanager tells of alerts: base URL."""
     longest: float = 900.0
     """Seconds after which everything has ended."""
+    prometheus: str = "prometheus"
+    """The program."""
+    options: tuple[str, ...] = ()
+    """Further ones for Prometheus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +70,7 @@ def running(plan: Plan, folder: Path) -> Generator[Stack]:
     Raises:
         StackError: One of them is not installed, or does not start.
     """
-    prometheus = find(["prometheus"], "prometheus")
+    prometheus = find([plan.prometheus], "prometheus")
     alertmanager = find(["alertmanager", "prometheus-alertmanager"], "prometheus-alertmanager")
     ports = {"prometheus": free_port(), "alertmanager": free_port()}
     _configure(plan, folder, ports["alertmanager"])
@@ -85,6 +89,7 @@ def running(plan: Plan, folder: Path) -> Generator[Stack]:
             f"--storage.tsdb.path={folder / 'prometheus'}",
             f"--web.listen-address={_HOST}:{ports['prometheus']}",
             "--enable-feature=exemplar-storage",
+            *plan.options,
         ],
     }
     with ExitStack() as servers:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -191,6 +191,13 @@ class Story:
         return sorted(at for series, times in self.history if wanted <= series.items() for at in times)
 
 
+def plan(apps: Mapping[str, App], receiver: Receiver, **more: Any) -> Plan:
+    """Watch apps, and tell a receiver."""
+    targets = {job: app.port for job, app in apps.items()}
+    always: Any = {"limits": LIMITS, "intervals": INTERVALS, "scrape": 1, "longest": 300}
+    return Plan(targets=targets, webhook=receiver.url, **always, **more)
+
+
 def play(gateway: Gateway, otlp: str, folder: Path) -> Story:
     """Play ten quiet seconds, an outage, and the recovery."""
     apps = {job: App(job, gateway, otlp=otlp, interval=every) for job, every in _APPS.items()}
@@ -201,24 +208,16 @@ def play(gateway: Gateway, otlp: str, folder: Path) -> Story:
             stack.callback(app.kill)
             app.start()
             app.call(HEALTHY)
-        _wait_for(lambda: all(listens(app.port) for app in apps.values()))
-        plan = Plan(
-            targets={job: app.port for job, app in apps.items()},
-            limits=LIMITS,
-            intervals=INTERVALS,
-            scrape=1,
-            webhook=story.receiver.url,
-            longest=300,
-        )
-        local = stack.enter_context(running(plan, folder))
+        wait_for(lambda: all(listens(app.port) for app in apps.values()))
+        local = stack.enter_context(running(plan(apps, story.receiver), folder))
         _play(story, apps, gateway, local)
     return story
 
 
 def _play(story: Story, apps: dict[str, App], gateway: Gateway, stack: Stack) -> None:
-    _wait_for(lambda: len(stack.ask("query", query="huddle_client_calls_total > 2")["result"]) == len(apps))
+    wait_for(lambda: len(stack.ask("query", query="huddle_client_calls_total > 2")["result"]) == len(apps))
     story.quiet = time.time(), time.time() + _QUIET
-    _wait_for(lambda: time.time() > story.quiet[1])
+    wait_for(lambda: time.time() > story.quiet[1])
     story.scraped = stack.ask("series", **{"match[]": '{job="batch", otel_scope_name="huddle_otel"}'})
     gateway.script(rules())
     story.began = time.time()
@@ -226,9 +225,9 @@ def _play(story: Story, apps: dict[str, App], gateway: Gateway, stack: Stack) ->
     apps["odd"].call(HEALTHY, *ODD)
     apps["batch"].kill()
     loud = [each for each in EXPECTED if not each.quiet]
-    _wait_for(lambda: all(story.receiver.first("firing", each, story.began) for each in loud))
+    wait_for(lambda: all(story.receiver.first("firing", each, story.began) for each in loud))
     silent = [each for each in EXPECTED if each.quiet]
-    _wait_for(lambda: all(_firing(stack, each) for each in silent))
+    wait_for(lambda: all(_firing(stack, each) for each in silent))
     gateway.script([])
     story.recovered = time.time()
     apps["shop"].call(HEALTHY, "down", "locked", "limited", "starved", "flapping")
@@ -236,7 +235,7 @@ def _play(story: Story, apps: dict[str, App], gateway: Gateway, stack: Stack) ->
     apps["batch"].start()
     apps["batch"].call(HEALTHY)
     brief = [each for each in loud if not each.lasts]
-    _wait_for(lambda: all(story.receiver.is_over(each) for each in brief))
+    wait_for(lambda: all(story.receiver.is_over(each) for each in brief))
     found = stack.ask("query_range", query="ALERTS", start=story.quiet[0], end=time.time(), step=0.5)["result"]
     story.history = [(each["metric"], [float(at) for at, _ in each["values"]]) for each in found]
 
@@ -246,7 +245,7 @@ def _firing(stack: Stack, expected: Expected) -> bool:
     return bool(stack.ask("query", query=f'ALERTS{{alertstate="firing", {matchers}}}')["result"])
 
 
-def _wait_for(condition: Callable[[], Any]) -> None:
+def wait_for(condition: Callable[[], Any]) -> None:
     """Wait for something; who has waited in vain says of what, in the tests below."""
     until = time.monotonic() + _PATIENCE
     while not condition() and time.monotonic() < until:
