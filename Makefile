@@ -72,6 +72,10 @@ help: ## Show this list
 demo: $(LANE3)/.ready ## Run the demo against the embedded gateway
 	@$(BIN3)/huddle-otel demo $(ARGS)
 
+.PHONY: stack
+stack: $(LANE3)/.ready ## Watch the demo's traffic with a local Prometheus and Alertmanager, for five minutes
+	@$(BIN3)/huddle-otel demo --stack $(ARGS)
+
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 .PHONY: test
@@ -134,7 +138,7 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 	@.venv/wheel/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall dist/*.whl
 	away="$$(mktemp -d)"
 	trap 'rm -rf "$$away"' EXIT
-	cp -R pyproject.toml tests $(wildcard README.md docs tools) "$$away"
+	cp -R pyproject.toml tests $(wildcard README.md docs tools stack) "$$away"
 	cd "$$away"
 	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m '$(NEEDS_MORE)')
 
