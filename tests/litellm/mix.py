@@ -62,7 +62,7 @@ class Kind:
     _: KW_ONLY
     prices: Mapping[str, float] = field(default_factory=dict)
     """The proxy's, USD per token by LiteLLM's names; none: what LiteLLM's own table says of the model, if anything."""
-    own: Mapping[str, float] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
     """The app's override for the estimate, USD per 1M tokens; none: the catalogue's, if it has the model."""
     fault: Fault | None = None
     rate: float = 1.0
@@ -100,6 +100,8 @@ _OWN_NAMES: Final = {
     "output_cost_per_token": "output",
     "cache_read_input_token_cost": "cache_read",
     "cache_creation_input_token_cost": "cache_write",
+    "input_cost_per_token_above_200k_tokens": "tiers",
+    "output_cost_per_token_above_200k_tokens": "tiers",
 }
 TEXT: Final = {"input_cost_per_token": 3e-6, "output_cost_per_token": 15e-6}
 CACHE: Final = {**TEXT, "cache_read_input_token_cost": 3e-7, "cache_creation_input_token_cost": 3.75e-6}
@@ -112,6 +114,7 @@ ODD: Final = {"input_cost_per_token": 1.23456789e-7, "output_cost_per_token": 9.
 """Costs that do not end at a nano-dollar."""
 OWN: Final = {"input": 3, "output": 15}
 OWN_CACHE: Final = {**OWN, "cache_read": 0.3, "cache_write": 3.75}
+OWN_LONG: Final = {**OWN, "tiers": [{"above": 200_000, "input": 6, "output": 22.5}]}
 
 
 def usage(tokens_in: int, tokens_out: int, **details: int) -> dict[str, Any]:
@@ -154,7 +157,7 @@ KINDS: Final = (
     Kind("mix-writes", Way.PLAIN, 30, _E, prices=CACHE, own=OWN_CACHE, fault=saying(_WRITES)),
     Kind("mix-writes-stream", Way.STREAM, 30, _E, prices=CACHE, own=OWN_CACHE, fault=streaming(_WRITES)),
     Kind("mix-long", Way.PLAIN, 20, _E, prices=LONG, own=OWN, fault=saying(_LONG)),
-    Kind("mix-long-stream", Way.STREAM, 20, _E, prices=LONG, own=OWN, fault=streaming(_LONG)),
+    Kind("mix-long-stream", Way.STREAM, 20, _E, prices=LONG, own=OWN_LONG, fault=streaming(_LONG)),
     Kind("mix-embeddings", Way.EMBEDDINGS, 50, _E, prices=TEXT, own=OWN),
     Kind("mix-response", Way.RESPONSE, 40, _E, prices=TEXT, own=OWN),
     Kind("mix-response-stream", Way.RESPONSE_STREAM, 30, _E, prices=TEXT, own=OWN),
