@@ -64,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
         elif arguments.format == "focus":
             report.as_focus(arguments.ledger, **when, by=arguments.by)
         else:
-            source = arguments.prometheus or arguments.ledger
+            source = arguments.ledger if arguments.prometheus is None else arguments.prometheus
             report.run(source, **when, by=arguments.by, form=arguments.format, top=max(0, arguments.top))
     except (LedgerError, report.ReportError) as error:
         print(f"huddle-otel: {error}", file=sys.stderr)
