@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from huddle_otel.errors import ConfigurationError
 from huddle_otel.settings import PriceFunction, Settings
@@ -32,7 +32,7 @@ def price_table(settings: Settings, trouble: Trouble) -> PriceTable:
     if given is None:
         return table
     if not isinstance(given, Mapping) and callable(given):
-        return table.asking(guarded(given, trouble))
+        return table.asking(guarded(cast("PriceFunction", given), trouble))
     try:
         if isinstance(given, Mapping):
             return table.with_overrides(given)

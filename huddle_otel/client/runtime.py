@@ -74,14 +74,19 @@ class Runtime:
     def take_over(self, before: Runtime) -> None:
         """Go on from the settings that were in force before."""
         self.targets.take_over(before.targets)
-        if self.spending is not None and before.spending is not None:
-            self.spending.take_over(before.spending)
+        if before.spending is not None:
+            if self.spending is not None:
+                self.spending.take_over(before.spending)
+            else:
+                before.spending.close()
         if before.http_spans is not None:
             before.http_spans.remove()  # ours may go to another provider
 
     def close(self) -> None:
         """Leave clients as they were."""
         self.targets.restore()
+        if self.spending is not None:
+            self.spending.close()
         if self.http_spans is not None:
             self.http_spans.remove()
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from huddle_otel.cli.commands.shape import USAGE, Commands
 
@@ -40,13 +40,14 @@ def add(commands: Commands) -> None:
         help="model, response_model, operation, provider, host, outcome, error, source, stream, hour, day, or any tag",
     )
     form = report.add_mutually_exclusive_group()
-    form.add_argument("--format", choices=["table", "wide", "json", "csv", "md", "focus"], default="table")
+    form.add_argument("--format", choices=["table", "wide", "json", "csv", "md", "html", "focus"], default="table")
     form.add_argument(
         "--wide", action="store_const", dest="format", const="wide", help="every column, as --format wide"
     )
     form.add_argument(
         "--focus", action="store_const", dest="format", const="focus", help="rows of FOCUS 1.2, as --format focus"
     )
+    form.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page with charts, for any browser")
     form.add_argument("--advice", action="store_true", help="say instead what could be cheaper, with figures")
     report.add_argument("--top", type=int, default=5, metavar="N", help="list the N dearest calls (default: 5)")
     report.set_defaults(run=_run)
@@ -65,7 +66,11 @@ def _run(arguments: argparse.Namespace) -> int:
             report.as_focus(arguments.ledger, **when, by=arguments.by)
         else:
             source = arguments.ledger if arguments.prometheus is None else arguments.prometheus
-            report.run(source, **when, by=arguments.by, form=arguments.format, top=max(0, arguments.top))
+            what: dict[str, Any] = {**when, "by": arguments.by, "top": max(0, arguments.top)}
+            if arguments.html is not None:
+                report.write(source, **what, into=arguments.html)
+            else:
+                report.run(source, **what, form=arguments.format)
     except (LedgerError, report.ReportError) as error:
         print(f"huddle-otel: {error}", file=sys.stderr)
         return USAGE

@@ -44,18 +44,22 @@ def run(console: Console, other: Path | None) -> int:
         return 0
     found = False
     for name, source in sources.items():
-        known, both = PriceTable.catalogue(), {}
-        for model in catalogue():
-            here, there = known.get(model.id), source.find(model.id, when=time.time())
-            if here is not None and there is not None:
-                both[model.id] = (here, there)
-        lines = [line for model, (here, there) in both.items() for line in differences(model, here, there)]
+        both = list(_both(source))
+        lines = [line for model, here, there in both for line in differences(model, here, there)]
         found = found or bool(lines)
         _print(console, name, lines, len(both))
-        alone = sorted(set(source) - {model.id for model in catalogue()}) if name != "genai-prices" else []
-        if alone:
+        if name != "genai-prices" and (alone := sorted(set(source) - {model.id for model in catalogue()})):
             console.print(plain(f"Not in the catalogue: {', '.join(alone)}"))
     return 1 if found else 0
+
+
+def _both(source: PriceTable) -> Iterator[tuple[str, Price, Price]]:
+    """Yield the models that the catalogue and a source price, with the prices of now."""
+    now = time.time()
+    for model, here in PriceTable.catalogue().items():
+        there = source.find(model, when=now)
+        if there is not None:
+            yield model, here, there
 
 
 def differences(model: str, here: Price, there: Price) -> Iterator[Difference]:

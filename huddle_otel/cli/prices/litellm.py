@@ -48,8 +48,8 @@ def prices_of(deployments: Iterable[object], *, as_of: str) -> Found:
     """
     found = Found()
     for each in deployments:
-        fields = _mapping(each)
-        name, info = fields.get("model_name"), _mapping(fields.get("model_info"))
+        fields = mapping(each)
+        name, info = fields.get("model_name"), mapping(fields.get("model_info"))
         if not isinstance(name, str) or not name or "*" in name:
             continue
         price = price_of(info)
@@ -111,5 +111,6 @@ def _is_sound(name: str, price: Mapping[str, Any]) -> bool:
     return True
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return a JSON object as it is, and an empty one for anything else."""
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

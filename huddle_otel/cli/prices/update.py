@@ -10,12 +10,12 @@ from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
 from shutil import copyfile
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from huddle_otel.cli.output import plain
 from huddle_otel.cli.prices import force
-from huddle_otel.cli.prices.litellm import Found, prices_of
+from huddle_otel.cli.prices.litellm import Found, mapping, prices_of
 from huddle_otel.errors import ConfigurationError
 from huddle_otel.settings import KEY_VARIABLE, Secret, Settings, secret
 
@@ -86,7 +86,7 @@ def _ask(base_url: str, key: Secret) -> tuple[list[str], list[object]]:
         status, models = _get(client, f"{base}/models")
         if status != HTTPStatus.OK:
             raise GatewayError(_refused(f"{base}/models", status, key))
-        listed = [str(each["id"]) for each in _data(models) if isinstance(each, Mapping) and "id" in each]
+        listed = [str(each["id"]) for each in map(mapping, _data(models)) if "id" in each]
         url = f"{base}/model/info"
         status, info = _get(client, url)
         if status == HTTPStatus.NOT_FOUND and base.endswith("/v1"):
@@ -112,9 +112,9 @@ def _get(client: httpx.Client, url: str) -> tuple[int, Any]:
         return answer.status_code, None
 
 
-def _data(body: Any) -> list[Any]:
-    data = body.get("data") if isinstance(body, Mapping) else None
-    return data if isinstance(data, list) else []
+def _data(body: object) -> list[object]:
+    data = mapping(body).get("data")
+    return cast("list[object]", data) if isinstance(data, list) else []
 
 
 def _refused(url: str, status: int, key: Secret) -> str:

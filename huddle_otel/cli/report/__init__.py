@@ -1,6 +1,7 @@
 """`huddle-otel report`: `period` is when, `ledger` and `prometheus` read, `figures` adds, `columns` and `forms` print.
 
-`focus` prints rows for FinOps tools, `advice` what could be cheaper.
+`focus` prints rows for FinOps tools, `advice` what could be cheaper. `html` makes a page, with `charts` of the `series`
+over time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from huddle_otel_exporters.ledger import default_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ReportError", "advise", "as_focus", "read", "run"]
+__all__ = ["ReportError", "advise", "as_focus", "read", "run", "write"]
 
 
 def advise(path: Path | None, *, since: float, until: float) -> None:
@@ -43,14 +44,27 @@ def run(source: Path | str | None, *, since: float, until: float, by: Sequence[s
         since: Unix time, s, from which calls count.
         until: Unix time, s, before which they do.
         by: What to group by: names in `ledger.KEYS`, others are tags.
-        form: A name in `forms.FORMS`.
+        form: A name in `forms.FORMS`, or `html`.
         top: How many of the dearest calls to list.
 
     Raises:
         LedgerError: There is no ledger, or it cannot be read.
         ReportError: It cannot be made as asked.
     """
-    forms.FORMS[form](read(source, Period(since, until), by=tuple(by), top=top, everything=form != "table"))
+    period = Period(since, until)
+    if form == "html":
+        print(_page(source, period, by=tuple(by), top=top), end="")
+    else:
+        forms.FORMS[form](read(source, period, by=tuple(by), top=top, everything=form != "table"))
+
+
+def write(source: Path | str | None, *, since: float, until: float, by: Sequence[str], top: int, into: Path) -> None:
+    """Write a report into a file, as an HTML page. Other arguments and errors are those of `run`."""
+    page = _page(source, Period(since, until), by=tuple(by), top=top)
+    try:
+        into.write_text(page, "ascii")
+    except OSError as error:
+        raise ReportError(f"{into}: cannot be written ({error.strerror})") from error
 
 
 def read(
@@ -64,3 +78,12 @@ def read(
         asked = server.Server(source, os.environ.get(server.TOKEN))
         return prometheus.read(asked, period, by=by, now=now)
     return ledger.read(source or default_path(), period, by=by, top=top, now=now, first_chunks=everything)
+
+
+def _page(source: Path | str | None, period: Period, *, by: tuple[str, ...], top: int) -> str:
+    from huddle_otel.cli.report import html  # noqa: PLC0415 - only for this
+
+    report = read(source, period, by=by, top=top)
+    if isinstance(source, str):
+        return html.page(report, ())
+    return html.of_ledger(source or default_path(), report, now=time.time())

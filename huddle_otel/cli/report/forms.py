@@ -37,10 +37,10 @@ def as_table(report: Report, *, wide: bool = False) -> None:
         _print_groups(screen, report, [column for column in COLUMNS if wide or not column.wide])
     else:
         screen.print(plain("No calls in this period."))
-    for line in _lines(report):
+    for line in sentences(report):
         screen.print(plain(line))
-    if rows := _waste(report):
-        wastes = table("\nPaid for without a whole answer", "how", *_WASTE_HEADINGS[1:])
+    if rows := waste(report):
+        wastes = table("\nPaid for without a whole answer", "how", *WASTE_HEADINGS[1:])
         for row in rows:
             wastes.add_row(*map(plain, row))
         screen.print(wastes)
@@ -60,7 +60,7 @@ def as_table(report: Report, *, wide: bool = False) -> None:
 
 def _print_groups(screen: Console, report: Report, columns: Sequence[Column]) -> None:
     keys = [_name(name) for name in report.by] or [""]
-    shown, rest = _shown(report)
+    shown, rest = foremost(report)
     rows = [([_name(each) for each in key or ("all",)], group, "") for key, group in shown]
     if rest is not None:
         rows.append(([f"{len(report.groups) - len(shown):,} more", *[""] * (len(keys) - 1)], rest, "dim"))
@@ -69,12 +69,12 @@ def _print_groups(screen: Console, report: Report, columns: Sequence[Column]) ->
     longest = screen.width // 2 // len(keys) - 1
     names = [[_cut(name, longest) for name in each] for each in (keys, *(row[0] for row in rows))]
     room = screen.width - sum(max(map(len, column)) + 1 for column in zip(*names, strict=True))
-    columns = _fitting(columns, [_cells(group, columns, report) for _, group, _ in rows], room)
+    columns = _fitting(columns, [cells(group, columns, report) for _, group, _ in rows], room)
     made = table(None, *names[0], *(column.heading for column in columns), left=len(keys), gap=1)
     for texts, (_, group, style) in zip(names[1:], rows, strict=True):
         if group is report.total:
             made.add_section()
-        made.add_row(*map(plain, texts), *_cells(group, columns, report), style=style)
+        made.add_row(*map(plain, texts), *cells(group, columns, report), style=style)
     screen.print(made)
 
 
@@ -93,7 +93,7 @@ def _fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int
     return [column for column in columns if column in fitting]
 
 
-def _shown(report: Report) -> tuple[list[tuple[Key, Group]], Group | None]:
+def foremost(report: Report) -> tuple[list[tuple[Key, Group]], Group | None]:
     """Return the groups that people are shown, and the sum of the others, if there are any."""
     groups = list(report.groups.items())
     if len(groups) <= _MOST:
@@ -107,17 +107,17 @@ def _shown(report: Report) -> tuple[list[tuple[Key, Group]], Group | None]:
 def as_markdown(report: Report) -> None:
     """Print a Markdown document."""
     keys = report.by or ("",)
-    shown, rest = _shown(report)
+    shown, rest = foremost(report)
     out = [f"# Calls, {when(report.period.since)} to {when(report.period.until)} UTC", ""]
     out += _markdown((*map(_clean, keys), *(column.heading for column in COLUMNS)), len(keys))
     for key, group in shown:
-        out.append(_markdown_row([*map(_clean, key or ("all",)), *_cells(group, COLUMNS, report)]))
+        out.append(_markdown_row([*map(_clean, key or ("all",)), *cells(group, COLUMNS, report)]))
     if rest is not None:
         others = f"{len(report.groups) - len(shown):,} more"
-        out.append(_markdown_row([others, *[""] * (len(keys) - 1), *_cells(rest, COLUMNS, report)]))
-    out += ["", *(f"* {line}" for line in _lines(report))]
-    if rows := _waste(report):
-        out += ["", *_markdown(_WASTE_HEADINGS, 1), *map(_markdown_row, rows)]
+        out.append(_markdown_row([others, *[""] * (len(keys) - 1), *cells(rest, COLUMNS, report)]))
+    out += ["", *(f"* {line}" for line in sentences(report))]
+    if rows := waste(report):
+        out += ["", *_markdown(WASTE_HEADINGS, 1), *map(_markdown_row, rows)]
     print("\n".join(out))
 
 
@@ -171,7 +171,8 @@ FORMS: Final[dict[str, Callable[[Report], None]]] = {
 """Name of a form -> what prints it on standard output."""
 
 
-def _lines(report: Report) -> list[str]:
+def sentences(report: Report) -> list[str]:
+    """Say what a report comes to, a sentence for each thing worth knowing."""
     total, before = report.total, report.previous
     spend, calls = _change(total.cost, before.cost), _change(total.calls, before.calls)
     against = " In brackets: against the period before." if spend or calls else ""
@@ -204,10 +205,10 @@ def _lines(report: Report) -> list[str]:
     return lines
 
 
-_WASTE_HEADINGS: Final = ("how", "calls", "spend", "at unknown price")
+WASTE_HEADINGS: Final = ("how", "calls", "spend", "at unknown price")
 
 
-def _waste(report: Report) -> list[tuple[str, str, str, str]]:
+def waste(report: Report) -> list[tuple[str, str, str, str]]:
     """Return a row for each way in which calls cost without a whole answer."""
     total = report.total
 
@@ -231,7 +232,8 @@ def _waste(report: Report) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _cells(group: Group, columns: Sequence[Column], report: Report) -> list[str]:
+def cells(group: Group, columns: Sequence[Column], report: Report) -> list[str]:
+    """Write a group's figures for people; `?` is what their source cannot tell."""
     return ["?" if column.of in report.unknown else column.cell(group) for column in columns]
 
 

@@ -78,11 +78,11 @@ def read(path: Path, period: Period, *, by: tuple[str, ...], top: int, now: floa
     """
     with ThreadPoolExecutor(_THREADS) as threads:
         slices = [
-            threads.submit(_groups, path, each, by=by, first_chunks=first_chunks) for each in _slices(path, period)
+            threads.submit(sum_up, path, each, by=by, first_chunks=first_chunks) for each in _slices(path, period)
         ]
-        previous = threads.submit(_groups, path, period.previous, by=(), first_chunks=first_chunks)
+        previous = threads.submit(sum_up, path, period.previous, by=(), first_chunks=first_chunks)
         dearest = threads.submit(_top, path, period, top)
-        daily = threads.submit(_daily, path, now)
+        daily = threads.submit(per_day, path, now)
         try:
             groups = _merged((each.result() for each in slices), by=by)
         except BaseException:
@@ -124,7 +124,8 @@ def _slices(path: Path, period: Period) -> list[Period]:
     return [Period(*each) for each in pairwise((period.since, *cuts, period.until))]
 
 
-def _groups(path: Path, period: Period, *, by: tuple[str, ...], first_chunks: bool) -> dict[Key, Group]:
+def sum_up(path: Path, period: Period, *, by: tuple[str, ...], first_chunks: bool) -> dict[Key, Group]:
+    """Add up a period in one go; arguments and errors are those of `read`."""
     keys, values = _keys(by)
     groups: defaultdict[Key, Group] = defaultdict(Group)
     classes: defaultdict[tuple[Key, int], list[int]] = defaultdict(lambda: [0] * len(_SUMS))
@@ -205,7 +206,8 @@ def _top(path: Path, period: Period, count: int) -> tuple[Call, ...]:
         return tuple(Call(*row) for row in connection.execute(query, (period.since, period.until, count)))
 
 
-def _daily(path: Path, now: float) -> dict[int, int]:
+def per_day(path: Path, now: float) -> dict[int, int]:
+    """Return day since 1970 (UTC) -> cost, for the days that the current month's forecast rests on."""
     with reading(path) as connection:
         rows = grouped(
             connection,
