@@ -7,7 +7,6 @@ import io
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ import pytest
 from huddle_otel.cli.report import figures, ledger
 from huddle_otel.cli.report.figures import DAY, ReportError
 from huddle_otel.cli.report.period import Period
-from huddle_otel_exporters.ledger.writer import Writer
 from tests.cli.report_support import bad_day
 from tests.exporters.test_ledger import RECORD
 
@@ -26,20 +24,6 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Command
 
 NOW: Final = time.time()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the ledger will be."""
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def write(path: Path) -> Iterator[Any]:
-    """`write(record, ...)`: put calls into the ledger."""
-    writer = Writer(path)
-    yield lambda *records: writer.export(records)
-    writer.shutdown()
 
 
 # --- what costs without a whole answer --------------------------------------------------------------------------------

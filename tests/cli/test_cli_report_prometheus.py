@@ -297,6 +297,12 @@ def test_what_cannot_be_asked_is_refused(url: str, token: str | None, why: str) 
     assert "words" not in str(caught.value)
 
 
+def test_no_url_is_not_the_ledger(command: Command) -> None:
+    done = command("report", "--prometheus", "")
+    assert done.code == 2
+    assert "must be the http or https URL" in done.err
+
+
 @pytest.mark.parametrize("arguments", [["--advice"], ["--focus"], ["--ledger", "x.db"]])
 def test_single_calls_are_only_in_a_ledger(command: Command, arguments: list[str]) -> None:
     assert command("report", "--prometheus", "http://127.0.0.1:9", *arguments).code == 2

@@ -178,7 +178,8 @@ def sentences(report: Report) -> list[str]:
     against = " In brackets: against the period before." if spend or calls else ""
     told = [f"Spend: {format_usd(total.known_cost)}{spend}"] if "cost" not in report.unknown else []
     told += [f"calls: {total.calls:,}{calls}"] if "calls" not in report.unknown else []
-    lines = [f"{'; '.join(told)}.{against}"] if report.groups else []
+    first = "; ".join(told)
+    lines = [f"{first[:1].upper()}{first[1:]}.{against}"] if report.groups and told else []
     if total.unpriced:
         lines.append(f"Not in it: {count(total.unpriced, 'call')} that cost something nobody could price.")
     if total.wasted_calls or total.wasted_unpriced or total.wasted:

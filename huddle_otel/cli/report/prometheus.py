@@ -159,7 +159,7 @@ def _groups(server: Server, period: Period, told: list[_Source], names: tuple[st
 
 def _increase(server: Server, name: str, period: Period, labels: list[str]) -> list[Row]:
     """Return by how much counters grew, with what a series had when it appeared, which `increase()` does not see."""
-    length = f"{round((period.until - period.since) * 1000)}ms"
+    length = f"{max(1, round((period.until - period.since) * 1000))}ms"
     grown = f"increase({name}[{length}])"
     new = f"(min_over_time({name}[{length}]) unless last_over_time({name}[1d] offset {length}))"
     expression = f"sum by ({', '.join(filter(None, labels))}) (({grown} + {new}) or {grown} or {new})"
