@@ -53,7 +53,7 @@ _PATIENCE: Final = 60.0
 FAILING: Final = (*_FAULTS, *_SOMETIMES, "flapping", "dear", "house-llama")
 """Models of the outage, one trouble each, so that each alert names the one it is about."""
 ODD: Final = ("talkative", "limited", "typo")
-"""What the third app does: its telemetry fails, its retries have no budget, its model names are too many for metrics."""
+"""What the third app does: its telemetry fails, its retries have no budget, it has too many model names for metrics."""
 
 
 def models() -> list[Model]:
