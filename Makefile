@@ -18,12 +18,15 @@ LANE3 := .venv/openai-3
 BIN3 := $(LANE3)/bin
 LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
-BACKENDS := prometheus prometheus-alertmanager
+BACKENDS := prometheus prometheus-alertmanager redis-server
+BROWSER := chromium chromium-driver
+NEEDS_MORE := not litellm and not backend and not phoenix and not browser
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
 EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli exporters stress))
 OTHERS := official openllmetry openinference logfire langfuse
-SUITES := openai-1 openai-2 openai-3 backend frameworks-2 frameworks-3 litellm-1 litellm-2 litellm-3 wheel
+EXTRAS := otlp prometheus redis testing
+SUITES := openai-1 openai-2 openai-3 backend browser frameworks-2 frameworks-3 litellm-1 litellm-2 litellm-3 wheel
 
 unexport PYTHONPATH
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -43,6 +46,22 @@ define pytest
 mkdir -p $(CURDIR)/$(REPORTS)
 echo '-- tests: $(1)'
 HUDDLE_TEST_LANE=$(2) $(3) 2>&1 | tee $(CURDIR)/$(REPORTS)/$(1).log
+endef
+
+# $(call debian,SUITE,COMMANDS,PACKAGES): installs packages that bring commands, as root on Debian; on other machines a
+# suite is left out without them, but in CI that is a failure.
+define debian
+if [ "$$(command -v $(2) | wc -l)" != $(words $(2)) ]; then
+    if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+        echo '-- installing Debian packages: $(3)'
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(3) > /dev/null
+    elif [ -z "$${CI:-}" ]; then
+        echo '-- $(1): left out, since these are not installed: $(3)'
+        mkdir -p $(REPORTS)
+        echo '=== left out in 0s ===' > $(REPORTS)/$(1).log
+        exit 0
+    fi
+fi
 endef
 
 .PHONY: help
@@ -68,33 +87,30 @@ test: $(addprefix test-,$(SUITES)) ## Run every test: three openai lanes, framew
 
 .PHONY: test-quick
 test-quick: $(LANE3)/.ready ## Run the tests on the newest openai only (ARGS='-k breaker')
-	@HUDDLE_TEST_LANE=3 $(BIN3)/python -m pytest -m 'not litellm and not backend and not phoenix' $(ARGS)
+	@HUDDLE_TEST_LANE=3 $(BIN3)/python -m pytest -m '$(NEEDS_MORE)' $(ARGS)
 
 .PHONY: test-openai-1 test-openai-2
 test-openai-1 test-openai-2: test-openai-%: .venv/openai-%/.ready
-	@$(call pytest,openai-$*,$*,.venv/openai-$*/bin/python -m pytest -m 'not litellm and not backend and not phoenix' $(EVERY_LANE))
+	@$(call pytest,openai-$*,$*,.venv/openai-$*/bin/python -m pytest -m '$(NEEDS_MORE)' $(EVERY_LANE))
 
 .PHONY: test-openai-3
 test-openai-3: $(LANE3)/.ready
 	@$(BIN3)/coverage erase
-	$(call pytest,openai-3,3,$(BIN3)/coverage run -m pytest -m 'not litellm and not backend and not phoenix')
+	$(call pytest,openai-3,3,$(BIN3)/coverage run -m pytest -m '$(NEEDS_MORE)')
 	$(BIN3)/coverage combine --quiet
 	$(BIN3)/coverage report
 
 .PHONY: test-backend
 test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debian packages
-	@if ! command -v promtool > /dev/null || ! command -v amtool > /dev/null; then
-	    if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
-	        echo '-- installing Debian packages: $(BACKENDS)'
-	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BACKENDS) > /dev/null
-	    elif [ -z "$${CI:-}" ]; then
-	        echo '-- tests: backend: left out, since these are not installed: $(BACKENDS)'
-	        echo '=== left out in 0s ===' > $(REPORTS)/backend.log
-	        exit 0
-	    fi
-	fi
+	@$(call debian,backend,promtool amtool redis-server,$(BACKENDS))
 	export CI=1  # from here on what is missing is a failure
-	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters tests/dashboards tests/cli)
+	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests)
+
+.PHONY: test-browser
+test-browser: $(LANE3)/.ready $(LANE3)/.browser ## Run the tests of our pages in a real browser, from Debian packages
+	@$(call debian,browser,chromedriver,$(BROWSER))
+	export CI=1  # as above
+	$(call pytest,browser,3,$(BIN3)/python -m pytest -m browser tests/browser)
 
 .PHONY: test-phoenix
 test-phoenix: $(LANE3)/.ready .venv/phoenix/.requirements ## Run the tests against a real trace UI, Arize Phoenix
@@ -124,12 +140,17 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 	trap 'rm -rf "$$away"' EXIT
 	cp -R pyproject.toml tests $(wildcard README.md docs tools stack) "$$away"
 	cd "$$away"
-	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m 'not litellm and not backend and not phoenix and not browser')
+	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m '$(NEEDS_MORE)')
 
 .PHONY: bench
 bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
 	@$(BIN3)/python -m tests.bench $(ARGS)
 	$(BIN3)/python -m tests.bench.ledger
+	if command -v redis-server > /dev/null; then $(BIN3)/python -m tests.bench.spending; fi
+
+.PHONY: bench-boards
+bench-boards: $(LANE3)/.ready ## Time the dashboards' queries on a day of a fleet's data
+	@$(BIN3)/python -m tests.bench.boards $(ARGS)
 
 .PHONY: bench-others
 bench-others: $(LANE3)/.ready $(OTHERS:%=.venv/beside-%/.ready) ## Measure ours beside other instrumentations
@@ -143,7 +164,7 @@ storm: .venv/beside-official/.ready ## Play outages with and without the middlew
 # --- code -------------------------------------------------------------------------------------------------------------
 
 .PHONY: lint
-lint: $(LANE3)/.ready $(LANE3)/.lint ## Check style, formatting, types and import direction
+lint: $(LANE3)/.ready $(LANE3)/.lint $(LANE3)/.browser ## Check style, formatting, types and import direction
 	@$(BIN3)/ruff check
 	$(BIN3)/ruff format --check
 	$(BIN3)/mypy --strict
@@ -158,6 +179,14 @@ format: $(LANE3)/.lint ## Format the code and apply safe fixes
 .PHONY: mutate
 mutate: .venv/mutate/.requirements ## Change the policy in one place at a time: do its tests notice?
 	@.venv/mutate/bin/python tools/mutate.py
+
+.PHONY: charts
+charts: $(LANE3)/.ready ## Renew the chart library our pages carry (ARGS=4.6.1), with npm
+	@$(BIN3)/python tools/vendor_charts.py $(ARGS)
+
+.PHONY: dashboards
+dashboards: $(LANE3)/.ready ## Write the dashboards' JSON again
+	@$(BIN3)/python -m huddle_otel_dashboards.boards
 
 .PHONY: build
 build: .venv/build/.requirements ## Build the wheel and the sdist into dist/
@@ -200,7 +229,7 @@ clean: ## Remove everything that make or the tools made
 	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r requirements/mutate.txt
 	touch $@
 
-$(LANE3)/.lint: requirements/lint.txt $(LANE3)/.requirements
+$(LANE3)/.lint $(LANE3)/.browser: $(LANE3)/.%: requirements/%.txt $(LANE3)/.requirements
 	@echo '-- $(@D): installing $<'
 	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r $<
 	touch $@
@@ -212,9 +241,10 @@ UV_COMPILE = .venv/bootstrap/bin/uv pip compile --quiet --universal --python-ver
 
 .PHONY: lock
 lock: .venv/bootstrap/.requirements ## Pin the dependencies again (LOCK_ARGS=--upgrade for newer ones)
-	@for lane in 1 2 3; do
-	    $(UV_COMPILE) pyproject.toml --all-extras requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
+	@for lane in 1 2; do  # all extras but genai-prices, which brings httpx2: there, openai has none
+	    $(UV_COMPILE) pyproject.toml $(EXTRAS:%=--extra %) requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
 	done
-	for name in $(OTHERS:%=beside-%) frameworks-2 frameworks-3 lint mutate build litellm phoenix bootstrap; do
+	$(UV_COMPILE) pyproject.toml --all-extras requirements/openai-3.in -o requirements/openai-3.txt
+	for name in $(OTHERS:%=beside-%) frameworks-2 frameworks-3 lint browser mutate build litellm phoenix bootstrap; do
 	    $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt
 	done

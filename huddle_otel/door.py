@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -137,7 +138,8 @@ def uninstrument() -> None:
 def flush(timeout: float = 5.0) -> bool:
     """Deliver what has been recorded so far, before `os._exit` or a frozen process would lose it.
 
-    Only what `exporters` sends: the app's own providers have their own `force_flush()`.
+    What `exporters` sends, and settlements of shared spend limits; the app's own providers have their own
+    `force_flush()`.
 
     Args:
         timeout: Seconds to wait at most.
@@ -147,8 +149,12 @@ def flush(timeout: float = 5.0) -> bool:
     """
     from huddle_otel.client import patch  # noqa: PLC0415 - see the module
 
-    runtime = patch.active()
-    return runtime is None or runtime.pipeline is None or bool(runtime.pipeline.flush(timeout))
+    runtime, until = patch.active(), time.monotonic() + timeout
+    if runtime is None:
+        return True
+    settled = runtime.spending is None or runtime.spending.flush(until)
+    delivered = runtime.pipeline is None or bool(runtime.pipeline.flush(max(until - time.monotonic(), 0.0)))
+    return settled and delivered
 
 
 def current_health() -> dict[str, Any]:
@@ -159,7 +165,7 @@ def current_health() -> dict[str, Any]:
         "calls", "failures", "slow" of the window, "last_cause", "in_flight", "waiting", "limit", "retry_budget": n,
         "paused_for": s, "admitted", "ok", "failure", "ignored" so far}, …],
         "budgets": [{"budget": "day/team", "key": "search", "action": "warn", "limit", "spent", "reserved" in
-        nano-dollars, "resets_in": s}, …]}`
+        nano-dollars, "resets_in": s, "age": s since a shared account was last seen, else None}, …]}`
     """
     from huddle_otel.client import patch  # noqa: PLC0415 - see the module
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -47,6 +48,20 @@ class Secret:
     def __hash__(self) -> int:
         """Hash by value, as equality demands."""
         return hash(self._value)
+
+
+class StoreUrl(Secret):
+    """Where shared accounts are kept, `redis://:password@host:6379/0`; every repr, str and format hides credentials."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Return scheme, host, port and database: a user name and a query may hold secrets, too."""
+        parts = urlsplit(self._value)
+        masked = "****@" if "@" in parts.netloc else ""
+        return f"{parts.scheme}://{masked}{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    __str__ = __repr__
 
 
 def _check(owner: object, name: str, *, low: float, high: float, above: bool = False) -> None:
@@ -317,16 +332,20 @@ class ContentPolicy:
 _PERIODS: Final = ("minute", "hour", "day", "month", "total")
 _ACTIONS: Final = ("warn", "block")
 _UNPRICED: Final = ("allow", "block")
+_STORE_FAILURES: Final = ("open", "closed")
 MAX_LIMIT: Final = 1_000_000_000
 """Highest spend limit, USD."""
+MAX_SHARED_LIMIT: Final = 9_000_000
+"""The same in a shared store, USD: its scripts compare in doubles, which are exact up to 2^53 nano-dollars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendGuard:
-    """A limit on spend, for each value of a tag or model, in each calendar period (UTC). Kept by this process alone.
+    """A limit on spend, for each value of a tag or model, in each calendar period (UTC).
 
     Before a call its worst case is reserved, after it the reservation becomes what it cost, so that calls under way
-    at once overshoot a limit by no more than they exceed their reservations.
+    at once overshoot a limit by no more than they exceed their reservations. Each process keeps accounts of its own,
+    unless `store` names a Redis or Valkey whose accounts are everybody's.
 
     Raises:
         ConfigurationError: A value is not permitted.
@@ -335,7 +354,7 @@ class SpendGuard:
     limit: float | int | str | Decimal
     """USD per period."""
     per: str = "day"
-    """`minute`, `hour`, `day`, `month`, or `total`: since the process began."""
+    """`minute`, `hour`, `day`, `month`, or `total`: since the process, or the shared account, began."""
     by: str = ""
     """Name of a tag, or `model`: each of its values has the limit to itself. Empty: all calls share it."""
     action: str = "warn"
@@ -344,17 +363,27 @@ class SpendGuard:
     """What a call is taken to answer that does not bound its own answer (`max_tokens` and its like)."""
     unpriced: str = "allow"
     """A call whose model has no price: `allow` reserves nothing for it, `block` refuses it."""
+    store: str | StoreUrl = ""
+    """`redis://`, `rediss://` (TLS) or `unix://` URL of a Redis or Valkey: the accounts are of all who name it."""
+    store_timeout: float = 0.25
+    """Seconds a call waits for the store at most."""
+    on_store_failure: str = "open"
+    """While the store cannot be reached: `open` goes on from what this process last saw of the account, and adds what
+    it spends itself; `closed` blocks every call, with `action="block"`."""
 
     def __post_init__(self) -> None:
         """Validate."""
+        if not isinstance(self.store, StoreUrl):
+            object.__setattr__(self, "store", _store(self.store))
+        most = MAX_SHARED_LIMIT if self.store else MAX_LIMIT
         try:
-            usable = not isinstance(self.limit, bool) and 0 < Decimal(str(self.limit)) <= MAX_LIMIT
+            usable = not isinstance(self.limit, bool) and 0 < Decimal(str(self.limit)) <= most
         except ArithmeticError:  # no number, or no number that can be compared
             usable = False
         if not usable:
-            permitted = f"an amount above 0 and up to {MAX_LIMIT} (USD)"
+            permitted = f"an amount above 0 and up to {most} (USD)"
             raise ConfigurationError(field="SpendGuard.limit", value=self.limit, permitted=permitted)
-        for name, choices in (("per", _PERIODS), ("action", _ACTIONS), ("unpriced", _UNPRICED)):
+        for name, choices in _GUARD_CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigurationError(
                     field=f"SpendGuard.{name}", value=getattr(self, name), permitted=f"one of {', '.join(choices)}"
@@ -363,6 +392,10 @@ class SpendGuard:
         if not isinstance(by, str):
             raise ConfigurationError(field="SpendGuard.by", value=by, permitted="the name of a tag, 'model', or empty")
         _check_int(self, "output_tokens", low=0, high=10_000_000)
+        _check(self, "store_timeout", low=0, high=60, above=True)
+        if self.on_store_failure == "closed" and not (self.store and self.action == "block"):
+            permitted = "'open', unless there is a store and action is 'block'"
+            raise ConfigurationError(field="SpendGuard.on_store_failure", value="closed", permitted=permitted)
 
     @property
     def name(self) -> str:
@@ -370,8 +403,42 @@ class SpendGuard:
         return f"{self.per}/{self.by}" if self.by else self.per
 
 
-PriceOverride = Mapping[str, Mapping[str, Any]]
-"""`{model: {"input": USD per 1M tokens, "output": …, "cache_read": …, "cache_write": …}}`."""
+_GUARD_CHOICES: Final = {
+    "per": _PERIODS,
+    "action": _ACTIONS,
+    "unpriced": _UNPRICED,
+    "on_store_failure": _STORE_FAILURES,
+}
+
+
+def _store(value: object) -> StoreUrl | str:
+    """Return the URL of a store, empty for none.
+
+    Raises:
+        ConfigurationError: It is not one; the message does not show it, since it may hold a password.
+    """
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not _names_a_store(value):
+        permitted = "a URL such as redis://host:6379/0, rediss:// for TLS, unix:///path, or empty"
+        raise ConfigurationError(field="SpendGuard.store", value="(hidden)", permitted=permitted)
+    return StoreUrl(value)
+
+
+def _names_a_store(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return bool(parts.path) if parts.scheme == "unix" else parts.scheme in {"redis", "rediss"} and bool(host)
+
+
+PriceFunction = Callable[[str, Any, datetime], Mapping[str, Any] | None]
+"""`(model, usage, when) -> price`; usage has the call's tokens (`huddle_otel.spend.Usage`), when is its start in UTC.
+None: the next source knows. Called on the app's threads, at the end of each call."""
+PriceOverride = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]] | str | os.PathLike[str] | PriceFunction
+"""`{model: {"input": USD per 1M tokens, "output": …}}` (docs/prices.md), a file of that, or a function."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,6 +503,7 @@ class Settings:
         _check_policy(self, "content", ContentPolicy)
         _check_fallbacks(self.fallbacks)
         _check_guards(self.guards)
+        _check_prices(self.prices)
         if self.truncated_stream not in {"raise", "record"}:
             raise ConfigurationError(
                 field="truncated_stream", value=self.truncated_stream, permitted="'raise' or 'record'"
@@ -525,6 +593,16 @@ def _check_guards(given: tuple[Any, ...]) -> None:
             permitted = "a SpendGuard, several that differ in `per` or `by`, or None"
             raise ConfigurationError(field="spend_guard", value=guard, permitted=permitted)
         names.add(guard.name)
+    stores = {(guard.store, guard.store_timeout) for guard in given if guard.store}
+    if len(stores) > 1:  # a call reserves with all its shared accounts in one step
+        permitted = "limits that share one `store` and one `store_timeout`, or have none"
+        raise ConfigurationError(field="spend_guard", value=given, permitted=permitted)
+
+
+def _check_prices(given: Any) -> None:
+    if given is not None and (not isinstance(given, Mapping | str | os.PathLike) and not callable(given)):
+        permitted = "a mapping of models to prices, the path of a file, a function, or None"
+        raise ConfigurationError(field="prices", value=given, permitted=permitted)
 
 
 def _check_bool(name: str, value: object) -> None:
@@ -673,7 +751,7 @@ def _read_field(variable: str, text: str, kind: str) -> Any:
     """Read a policy's field of the annotated kind."""
     if kind == "bool":
         return _boolean(variable, text)
-    if kind == "str" or "Decimal" in kind:
+    if kind.startswith("str") or "Decimal" in kind:
         return text
     return _number(variable, text, whole="int" in kind, optional="None" in kind)
 
@@ -702,6 +780,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "provider_name": _read_text,
     "tag_metrics": _read_text,
     "truncated_stream": _read_text,
+    "prices": _read_text,
     "http_spans": _read_switch,
     "exporters": _read_text,
     "sigterm": _read_switch,

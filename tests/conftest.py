@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from huddle_otel.gateway import Gateway
 from tests.client.support import KEY, Instrument, Recorded, instrumented
+
+if TYPE_CHECKING:
+    from tests.redis_server import RedisServer
 
 _FOREIGN_PREFIXES = ("OPENAI_", "AZURE_OPENAI_", "HUDDLE_", "OTEL_")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
@@ -74,3 +78,14 @@ def recorded() -> Recorded:
 def instrument(gateway: Gateway, recorded: Recorded) -> Instrument:
     """`instrument(**changes)`: `huddle_otel.instrument()` on the embedded gateway, recorded, with fast retries."""
     return instrumented(gateway, recorded)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of this test's own, running."""
+    from tests.redis_server import RedisServer  # its client is not in every environment
+
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()

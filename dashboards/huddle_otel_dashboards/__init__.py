@@ -1,1 +1,18 @@
-"""Dashboards and alert rules for the telemetry that huddle_otel emits."""
+"""Dashboards and alert rules for the telemetry that huddle_otel emits.
+
+::
+
+    from pathlib import Path
+    import huddle_otel_dashboards
+
+    huddle_otel_dashboards.names()               # ('huddle-latency', 'huddle-overview', ...)
+    huddle_otel_dashboards.read("huddle-slo")    # JSON, as Grafana imports it
+    huddle_otel_dashboards.export(Path("grafana"))
+"""
+
+from __future__ import annotations
+
+from huddle_otel_dashboards.files import export, names, read
+from huddle_otel_dashboards.limits import Limits
+
+__all__ = ["Limits", "export", "names", "read"]

@@ -12,6 +12,7 @@ from typing import Final
 from huddle_otel.telemetry.contract import Kind, Metric
 
 _NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9]+")
+_PARTS: Final = ("_bucket", "_sum", "_count")
 _SUFFIXES: Final = {"s": "_seconds"}
 
 
@@ -19,6 +20,12 @@ def series(metric: Metric) -> str:
     """Return the name of a counter's or gauge's series, or of a histogram without `_bucket`, `_sum` or `_count`."""
     total = "_total" if metric.kind is Kind.COUNTER else ""
     return f"{label(metric.name)}{_SUFFIXES.get(metric.unit, '')}{total}"
+
+
+def every_name(metric: Metric) -> tuple[str, ...]:
+    """Return the names of all series of a metric: a histogram has three."""
+    name = series(metric)
+    return tuple(name + part for part in _PARTS) if metric.kind is Kind.HISTOGRAM else (name,)
 
 
 def label(attribute: str) -> str:

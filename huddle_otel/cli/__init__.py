@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+import huddle_otel
 from huddle_otel._version import __version__
 from huddle_otel.cli.commands import COMMANDS
 from huddle_otel.cli.commands.shape import USAGE
-from huddle_otel.errors import ConfigurationError
 
 _INTERRUPTED: Final = 130
 _NOBODY_READS: Final = 141
@@ -37,9 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
-    except ConfigurationError as error:
-        print(f"huddle-otel: {error}", file=sys.stderr)
-        return USAGE
     except KeyboardInterrupt:
         print("huddle-otel: interrupted", file=sys.stderr)
         return _INTERRUPTED
@@ -47,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # `huddle-otel prices list | head`: give the interpreter something else to flush into at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _NOBODY_READS
+    except huddle_otel.ConfigurationError as error:  # the last, for only here is the openai client imported
+        print(f"huddle-otel: {error}", file=sys.stderr)
+        return USAGE
     return code
 
 

@@ -47,11 +47,11 @@ from huddle_otel.policy.call import (
     call,
 )
 from huddle_otel.spend import current_tags
-from huddle_otel.spend.guard import Hold
 from huddle_otel.telemetry.answer import Answer
 
 if TYPE_CHECKING:
     from huddle_otel.client.runtime import Runtime
+    from huddle_otel.client.spending import Reservation
     from huddle_otel.client.targets import Target
 
 current: Final[ContextVar[Exchange | None]] = ContextVar("huddle_otel_exchange", default=None)
@@ -81,12 +81,12 @@ class Exchange:
         "_delivered",
         "_early",
         "_error",
-        "_holds",
         "_key",
         "_leave",
         "_lock",
         "_raw",
         "_rejected",
+        "_reservation",
         "_response",
         "_runtime",
         "_sent",
@@ -120,7 +120,7 @@ class Exchange:
         self.sent: Any = None
         """The options of the last attempt."""
         self._leave: Pass | None = None
-        self._holds: list[Hold] = []
+        self._reservation: Reservation | None = None
         self._sent = self._started
         self._lock = threading.Lock()
         headers = options.headers
@@ -168,9 +168,15 @@ class Exchange:
     def _reserve(self) -> Reply:
         """Ask the limits on spend; a fault of ours lets the call go on."""
         runtime = self._runtime
-        asked = runtime.recorder.guard("spend", runtime.spending.reserve, self.request) if runtime.spending else None
-        self._holds, refused = asked or ([], None)
-        return refused
+        spending, guard = runtime.spending, runtime.recorder.guard
+        asked = guard("spend", spending.reserve, self.request, self._total) if spending is not None else None
+        self._reservation, reply = asked or (None, None)
+        return reply
+
+    def _conclude(self, reservation: Reservation) -> Reply:
+        """The wait for the store's word is over, one way or the other."""
+        spending, guard = self._runtime.spending, self._runtime.recorder.guard
+        return guard("spend", spending.conclude, reservation) if spending is not None else None
 
     # --- leave -------------------------------------------------------------------------------------------------------
 
@@ -183,11 +189,15 @@ class Exchange:
 
     @property
     def ticket(self) -> Ticket | None:
-        """What resolves when a place becomes free."""
+        """What resolves when there is a place, or the store has spoken."""
+        if self._reservation is not None and self._reservation.waits:
+            return self._reservation.ticket
         return self._leave.ticket if self._leave is not None else None
 
     def place(self) -> Reply:
-        """The wait for a place is over, one way or the other."""
+        """The wait is over, one way or the other."""
+        if self._reservation is not None and self._reservation.waits:
+            return self._conclude(self._reservation)
         if self._leave is None:
             return None
         reply, self._leave = self._runtime.circuits.place(self._leave)
@@ -205,6 +215,9 @@ class Exchange:
         """Give back what is still held; for a call that is cut off between two effects."""
         if self._leave is not None and self._leave.ticket is not None:
             self._runtime.circuits.give_up(self._leave)
+        if self._reservation is not None and self._runtime.spending is not None and not self._delivered:
+            cost = None if self.number else 0
+            self._runtime.recorder.guard("spend", self._runtime.spending.end, self._reservation, cost)
 
     # --- an attempt --------------------------------------------------------------------------------------------------
 
@@ -381,10 +394,11 @@ class Exchange:
         self._error = self._response = self._early = None  # an exception holds every frame it went through
         if self._body is not None:
             guard("reading", self._body.fold.settle)
-        guard("spend", account, self.answer, request, runtime.prices)
-        if runtime.spending is not None and self._holds:
-            guard("spend", runtime.spending.settle, self._holds, event, self.answer)
         duration = clock() - self._started
+        guard("spend", account, self.answer, request, runtime.prices, when=time.time() - duration)
+        reservation, self._reservation = self._reservation, None
+        if runtime.spending is not None and reservation is not None:
+            guard("spend", runtime.spending.settle, reservation, event, self.answer)
         runtime.recorder.finish(self.recording, event, self.answer, duration=duration)
 
     def error(self, raised: BaseException | None) -> BaseException | None:

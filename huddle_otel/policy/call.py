@@ -6,6 +6,7 @@ created, it does nothing itself, and it can be closed at any point.
 ::
 
     Reserve ──► Refused: finished                      if there are limits on spend
+         └────► Pending: Await the word of a shared store
     for each model:                                    the requested one, then its fallbacks
       ┌► Admit ──► Refused ───────────────────────────────────────────────┐
       │    │ └───► Hold, Queued: wait, ask again                          │
@@ -37,7 +38,7 @@ BUDGET_EXCEEDED = "budget_exceeded"
 
 @dataclass(slots=True)
 class Reserve:
-    """Ask the limits on spend for what the call may cost. Answered by None or `Refused`."""
+    """Ask the limits on spend for what the call may cost. Answered by None, `Refused` or `Pending`."""
 
 
 @dataclass(slots=True)
@@ -51,7 +52,11 @@ class Admit:
 
 @dataclass(slots=True)
 class Await:
-    """Wait for a place in the bulkhead. Answered by `Admitted`, `Refused` or `Interrupted`."""
+    """Wait for what was asked: a place in the bulkhead, or the word of a store.
+
+    Answered by `Interrupted`, or as that was asked for: after `Queued` by `Admitted` or `Refused`, after `Pending` by
+    None or `Refused`.
+    """
 
     seconds: float
 
@@ -148,6 +153,13 @@ class Queued:
 
 
 @dataclass(slots=True)
+class Pending:
+    """A store that keeps shared limits on spend has been asked."""
+
+    max_wait: float
+
+
+@dataclass(slots=True)
 class Answered:
     """The attempt brought a complete answer."""
 
@@ -194,7 +206,21 @@ class Ended:
     failure: Failure | None
 
 
-Reply = Admitted | Refused | Hold | Queued | Answered | Opened | Failed | Paid | Woken | Interrupted | Ended | None
+Reply = (
+    Admitted
+    | Refused
+    | Hold
+    | Queued
+    | Pending
+    | Answered
+    | Opened
+    | Failed
+    | Paid
+    | Woken
+    | Interrupted
+    | Ended
+    | None
+)
 Programme = Generator[Effect, Reply, None]
 
 # --- the programme --------------------------------------------------------------------------------------------------
@@ -249,9 +275,14 @@ def call(  # noqa: PLR0913 - the models, the policies, and what the glue measure
     """
     state = _Call(policy, rate_limit, max_retries, started + total, draw)
     model, *others = models
-    if guarded and isinstance(refused := (yield Reserve()), Refused):
-        yield Emit(_finished(state, refused))
-        return
+    if guarded:
+        reply = yield Reserve()
+        if isinstance(reply, Pending):
+            reply = yield Await(min(reply.max_wait, total / 2))  # the rest is for the call itself
+        if reply is not None:
+            # interrupted: nothing was sent that the end could tell of
+            yield Emit(_finished(state, reply if isinstance(reply, Refused) else None))
+            return
     while True:
         reply = yield from _attempts(state, model)
         if not others or not isinstance(reply, Failed | Refused):
@@ -370,12 +401,14 @@ def _attempt(state: _Call, failure: Failure, delay: float | None) -> AttemptFail
 def _finished(state: _Call, reply: Reply) -> Finished:
     """Judge the call by the last thing the programme was told."""
     outcome, failure, told = Outcome.CANCELLED, None, reply is None
+    may_be_billed = state.ambiguous > 0 or isinstance(reply, Interrupted)  # the latter: while an attempt was under way
     if isinstance(reply, Answered):
         outcome = Outcome.OK
     elif isinstance(reply, Ended):
         outcome, failure, told = reply.outcome, reply.failure, reply.failure is not None
     elif isinstance(reply, Failed):
         outcome, failure, told = Outcome.ERROR, reply.failure, True
+        may_be_billed = may_be_billed or retry.may_be_billed(failure)
     elif isinstance(reply, Refused):
         blocked = reply.failure.error_type == BUDGET_EXCEEDED
         outcome, failure, told = Outcome.BLOCKED if blocked else Outcome.REJECTED, reply.failure, True
@@ -389,4 +422,5 @@ def _finished(state: _Call, reply: Reply) -> Finished:
         circuit=state.circuit,
         last_result="" if told else str(outcome),
         double_billing=state.ambiguous > 0,
+        may_be_billed=may_be_billed,
     )

@@ -1,61 +1,24 @@
-"""A limit on spend, and what a call may cost at most. Pure: the time is an argument, amounts are nano-dollars."""
+"""Limits on spend and their accounts. Pure: the time is an argument, amounts are nano-dollars.
+
+A limit with a `store` has accounts here, too: what this process last saw of the shared ones. They are what it goes on
+from while the store cannot be reached, and what metrics and `current_health()` show.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from huddle_otel.settings import SpendGuard
+from huddle_otel.spend.accounts import Account, Ask, Figures, Hold, Over, Taken
 from huddle_otel.spend.money import nano
+from huddle_otel.spend.periods import next_after, start_of
 from huddle_otel.spend.tags import TagValue
-from huddle_otel.spend.usage import Usage
 
 MAX_KEYS: Final = 10_000
 """Accounts of one limit. Tags are set by users; beyond this, new values share the account `other`."""
 OTHER: Final = "other"
-_CHARS_PER_TOKEN: Final = 3
-"""English text has about four, code three: an estimate from above."""
-_FILE_TOKENS: Final = 1500
-"""What an image or file is taken to be that comes as a `data:` URL."""
-_BOUNDS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_PROMPTS: Final = ("messages", "input", "prompt", "instructions", "tools")
-
-
-@dataclass(slots=True)
-class Account:
-    """What one value of the tag has spent in its period."""
-
-    began: float
-    """Unix time at which the period began, s."""
-    spent: int = 0
-    reserved: int = 0
-    warned: bool = False
-
-
-@dataclass(slots=True)
-class Hold:
-    """A reservation; settled once."""
-
-    account: Account
-    amount: int
-    began: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Over:
-    """A call does not fit."""
-
-    guard: SpendGuard
-    key: str
-    spent: int
-    """Spent and reserved so far."""
-    limit: int
-    resets_in: float
-    """Seconds to the next period; infinity for `total`."""
-    first: bool
-    """The first of its account in this period."""
 
 
 @dataclass(slots=True)
@@ -65,6 +28,8 @@ class Budget:
     guard: SpendGuard
     limit: int = field(init=False)
     accounts: dict[str, Account] = field(default_factory=dict[str, Account])
+    ahead: float = 0.0
+    """Seconds by which the store's clock is ahead of ours: every machine is in the store's period."""
 
     def __post_init__(self) -> None:
         """Read the limit."""
@@ -76,36 +41,60 @@ class Budget:
         key = model if by == "model" else str(tags.get(by, "")) if by else ""
         return key if key in self.accounts or len(self.accounts) < MAX_KEYS else OTHER
 
-    def reserve(self, key: str, amount: int | None, now: float) -> tuple[Hold | None, Over | None]:
-        """Reserve what a call may cost.
+    def reserve(self, ask: Ask, now: float) -> tuple[Hold | None, Over | None]:
+        """Reserve what a call may cost, on the account as this process knows it.
 
         Args:
-            key: Whose account.
-            amount: Nano-dollars; None: nobody knows.
+            ask: What the call asks.
             now: Unix time, s. One that goes back stays in the period it was in.
 
         Returns:
             The hold, None if the call is blocked; and how the limit is exceeded, if it is.
         """
-        guard = self.guard
-        account = self._current(key, now)
-        asked = amount or 0
-        unpriced = amount is None and guard.unpriced == "block"
+        account = self._current(ask.key, now)
+        asked = ask.amount or 0
         over = None
-        if unpriced or account.spent + account.reserved + asked > self.limit:
-            first, account.warned = not account.warned, True
-            over = Over(
-                guard=guard,
-                key=key,
-                spent=account.spent + account.reserved,
-                limit=self.limit,
-                resets_in=_next(guard.per, account.began) - now,
-                first=first,
-            )
-            if guard.action == "block":
+        if ask.unpriced or account.spent + account.reserved + asked > self.limit:
+            over = self._over(ask.key, account, now)
+            if self.guard.action == "block":
                 return None, over
+        unsaid = bool(self.guard.store)
         account.reserved += asked
-        return Hold(account, asked, account.began), over
+        account.unsaid_reserved += asked if unsaid else 0
+        return Hold(ask, account, asked, account.began, unsaid), over
+
+    def hear(self, key: str, figures: Figures, now: float, *, ahead: float) -> Account:
+        """Take over what the store tells of an account; returns it.
+
+        Args:
+            key: Whose account.
+            figures: Of the store.
+            now: Unix time of our own clock, s.
+            ahead: Seconds by which the store's is ahead of it.
+        """
+        self.ahead = ahead
+        account = self.accounts.setdefault(key, Account(figures.began))
+        if account.began != figures.began:
+            account.begin(figures.began)
+        account.spent = figures.spent + account.unsaid_spent
+        account.reserved = figures.reserved + account.unsaid_reserved
+        account.seen = now
+        return account
+
+    def leased(
+        self, ask: Ask, figures: Figures, now: float, *, granted: bool, ahead: float
+    ) -> tuple[Hold, Over | None]:
+        """Take over the store's answer to what a call asked, whether it `granted` that or not.
+
+        Returns:
+            What is held if it did, and how the limit is exceeded, if it is.
+        """
+        account = self.hear(ask.key, figures, now, ahead=ahead)
+        asked = ask.amount or 0
+        before = account.spent + account.reserved - (asked if granted else 0)
+        exceeded = ask.unpriced or before + asked > self.limit
+        over = self._over(ask.key, account, now, spent=before) if exceeded else None
+        return Hold(ask, account, asked, account.began, unsaid=False), over
 
     def snapshot(self, now: float) -> list[dict[str, Any]]:
         """Return each account's figures, in nano-dollars and seconds."""
@@ -118,33 +107,67 @@ class Budget:
                 "limit": self.limit,
                 "spent": account.spent,
                 "reserved": account.reserved,
-                "resets_in": _next(guard.per, account.began) - now,
+                "resets_in": self._resets_in(account, now),
+                "age": None if account.seen is None else now - account.seen,
             }
             for key in list(self.accounts)
             for account in (self._current(key, now),)
         ]
 
+    def _over(self, key: str, account: Account, now: float, *, spent: int | None = None) -> Over:
+        first, account.warned = not account.warned, True
+        return Over(
+            guard=self.guard,
+            key=key,
+            spent=account.spent + account.reserved if spent is None else spent,
+            limit=self.limit,
+            resets_in=self._resets_in(account, now),
+            first=first,
+        )
+
+    def _resets_in(self, account: Account, now: float) -> float:
+        return next_after(self.guard.per, account.began) - (now + self.ahead)
+
     def _current(self, key: str, now: float) -> Account:
+        now += self.ahead
         account = self.accounts.get(key)
         if account is None:
-            account = self.accounts[key] = Account(_start(self.guard.per, now))
-        elif now >= _next(self.guard.per, account.began):
-            account.began, account.spent, account.reserved, account.warned = _start(self.guard.per, now), 0, 0, False
+            account = self.accounts[key] = Account(start_of(self.guard.per, now))
+        elif now >= next_after(self.guard.per, account.began):
+            account.begin(start_of(self.guard.per, now))
         return account
 
 
-def _start(per: str, now: float) -> float:
-    """Return when the period of a moment began."""
-    if per == "total":
-        return now
-    moment = datetime.fromtimestamp(now, UTC).replace(second=0, microsecond=0)
-    if per != "minute":
-        moment = moment.replace(minute=0)
-    if per in {"day", "month"}:
-        moment = moment.replace(hour=0)
-    if per == "month":
-        moment = moment.replace(day=1)
-    return moment.timestamp()
+def reserve(asks: Iterable[Ask], now: float) -> Taken:
+    """Reserve with every limit, or with none when one of them blocks."""
+    holds: list[Hold] = []
+    exceeded: list[Over] = []
+    for ask in asks:
+        hold, over = ask.budget.reserve(ask, now)
+        if over is not None:
+            exceeded.append(over)
+        if hold is None:
+            settle(holds, 0)
+            return Taken([], exceeded, blocked=True)
+        holds.append(hold)
+    return Taken(holds, exceeded, blocked=False)
+
+
+def leased(asks: Iterable[Ask], figures: Iterable[Figures], now: float, *, granted: bool, ahead: float) -> Taken:
+    """Take over the store's answer to what was asked of it, as if it had been reserved here.
+
+    Args:
+        asks: What was asked.
+        figures: The account of each, after that.
+        now: Unix time of our own clock, s.
+        granted: Whether the store reserved with all of them, else with none.
+        ahead: Seconds by which the store's clock is ahead of ours.
+    """
+    said = [
+        ask.budget.leased(ask, each, now, granted=granted, ahead=ahead) for ask, each in zip(asks, figures, strict=True)
+    ]
+    holds = [hold for hold, _ in said if granted]
+    return Taken(holds, [over for _, over in said if over is not None], blocked=not granted)
 
 
 def settle(holds: Iterable[Hold], cost: int | None) -> None:
@@ -155,55 +178,19 @@ def settle(holds: Iterable[Hold], cost: int | None) -> None:
     for hold in holds:
         account = hold.account
         if account.began == hold.began:
-            account.reserved -= hold.amount
-            account.spent += hold.amount if cost is None else cost
+            account.reserved = max(account.reserved - hold.amount, 0)  # a store that lost its data has told of none
+            account.spent += hold.cost(cost)
+            if hold.unsaid:
+                account.unsaid_reserved -= hold.amount
+                account.unsaid_spent += hold.cost(cost)
 
 
-_LENGTHS: Final = {"minute": 60.0, "hour": 3600.0, "day": 86_400.0}
-_LONGEST_MONTH: Final = timedelta(days=32)
-
-
-def _next(per: str, began: float) -> float:
-    """Return when the period after one begins."""
-    if per == "total":
-        return float("inf")
-    if per == "month":
-        return (datetime.fromtimestamp(began, UTC) + _LONGEST_MONTH).replace(day=1).timestamp()
-    return began + _LENGTHS[per]
-
-
-def worst_case(body: Mapping[str, Any], *, output_tokens: int) -> Usage:
-    """Return what a request may use: its text at three characters a token, and the longest answer it permits.
-
-    Args:
-        body: The request's fields. Walked once.
-        output_tokens: The answer's length where the request does not bound it.
-    """
-    bounds = [bound for name in _BOUNDS if type(bound := body.get(name)) is int and bound >= 0]
-    choices = body.get("n")
-    times = choices if type(choices) is int and choices > 0 else 1
-    characters = sum(_length(body.get(name)) for name in _PROMPTS)
-    return Usage(
-        input_tokens=-(-characters // _CHARS_PER_TOKEN),
-        output_tokens=times * (min(bounds) if bounds else output_tokens),
-    )
-
-
-def _length(value: Any) -> int:
-    """Count the characters of all text in a value; a number is a token of its own."""
-    total = 0
-    waiting: list[Any] = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, str):
-            total += len(each) if not each.startswith("data:") else _FILE_TOKENS * _CHARS_PER_TOKEN
-        elif isinstance(each, Mapping):
-            waiting.extend(cast("Any", each).values())
-        elif isinstance(each, list | tuple):
-            waiting.extend(cast("list[Any]", each))
-        elif isinstance(each, int):
-            total += _CHARS_PER_TOKEN
-    return total
+def settled(holds: Iterable[Hold], cost: int | None, figures: Iterable[Figures], now: float, *, ahead: float) -> None:
+    """Take over what the store tells when it has been told what a call cost; the arguments are those of the others."""
+    for hold, each in zip(holds, figures, strict=True):
+        if hold.unsaid and hold.account.began == hold.began:
+            hold.account.unsaid_spent -= hold.cost(cost)
+        hold.ask.budget.hear(hold.ask.key, each, now, ahead=ahead)
 
 
 class Budgets:
@@ -221,33 +208,19 @@ class Budgets:
         """Keep what was spent and no reservation: what is under way is under way in another process."""
         for budget in self._budgets.values():
             for account in budget.accounts.values():
-                account.reserved = 0
+                account.reserved = account.unsaid_reserved = account.unsaid_spent = 0  # the other process says it
 
-    def reserve(
-        self, model: str, tags: Mapping[str, TagValue], estimate: Callable[[SpendGuard], int | None], now: float
-    ) -> tuple[list[Hold], list[Over]]:
-        """Reserve with every limit, or with none when one of them blocks.
+    def asks(
+        self, model: str, tags: Mapping[str, TagValue], estimate: Callable[[SpendGuard], int | None]
+    ) -> Sequence[Ask]:
+        """Return what a call asks of every limit.
 
         Args:
             model: The model asked for.
             tags: The call's.
             estimate: What the call may cost, nano-dollars; None: nobody knows.
-            now: Unix time, s.
-
-        Returns:
-            The holds, empty when blocked, and every limit that is exceeded, a blocking one last.
         """
-        holds: list[Hold] = []
-        exceeded: list[Over] = []
-        for guard, budget in self._budgets.items():
-            hold, over = budget.reserve(budget.key_of(model, tags), estimate(guard), now)
-            if over is not None:
-                exceeded.append(over)
-            if hold is None:
-                settle(holds, 0)
-                return [], exceeded
-            holds.append(hold)
-        return holds, exceeded
+        return [Ask(each, each.key_of(model, tags), estimate(guard)) for guard, each in self._budgets.items()]
 
     def snapshot(self, now: float) -> list[dict[str, Any]]:
         """Return every account's figures, in nano-dollars and seconds."""

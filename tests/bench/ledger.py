@@ -1,10 +1,11 @@
-"""What the ledger costs: on the caller for each call, rows a second into the file, and a report over a million of them.
+"""What the ledger costs: on the caller for each call, rows a second into the file, and reports over a million of them.
 
 `python -m tests.bench.ledger`: prints a line for each, beside what is promised.
 """
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -15,8 +16,6 @@ from random import Random
 from statistics import median
 from typing import Final
 
-from huddle_otel.cli.report.ledger import read
-from huddle_otel.cli.report.period import Period
 from huddle_otel.events import CallRecord
 from huddle_otel_exporters.delivery import Sink, Trouble
 from huddle_otel_exporters.ledger.writer import BATCH, Calls, Writer
@@ -50,21 +49,25 @@ def writing(folder: Path) -> float:
     return ROWS / (time.perf_counter() - begun)
 
 
-def reporting(folder: Path) -> tuple[float, float]:
-    """Return the seconds the report over a million rows takes to read, and as a whole command."""
-    path, random, now = folder / "million.db", Random(1), time.time()
-    writer = Writer(path)
+def fill(path: Path, now: float) -> None:
+    """Write a million calls up to now."""
+    random, writer = Random(1), Writer(path)
     for number in range(MILLION // BATCH):
         batch = (_some(random, now - (MILLION - number * BATCH - each) * SPACING) for each in range(BATCH))
         writer.export(batch)
     writer.shutdown()
-    begun = time.perf_counter()
-    read(path, Period(now - 2 * MILLION * SPACING, now), by=("model",), top=5, now=now)
-    took = time.perf_counter() - begun
-    begun = time.perf_counter()
+
+
+def reporting(path: Path, form: str) -> list[tuple[float, float]]:
+    """Return the seconds, and the seconds of CPU, that the whole command takes over a million rows, each time."""
     command = [sys.executable, "-m", "huddle_otel.cli", "report", "--ledger", str(path), "--since", "90d"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return took, time.perf_counter() - begun
+    took = []
+    for _ in range(ROUNDS):
+        before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run([*command, "--format", form], check=True, stdout=subprocess.DEVNULL)
+        whole, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append((whole, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+    return took
 
 
 def _some(random: Random, started: float) -> CallRecord:
@@ -85,11 +88,19 @@ def main() -> None:
         for number in range(ROUNDS):
             (Path(folder) / str(number)).mkdir()
             rates.append(writing(Path(folder) / str(number)))
-        took, whole = reporting(Path(folder))
+        path = Path(folder) / "million.db"
+        fill(path, time.time())
+        reports = {form: reporting(path, form) for form in ("table", "wide", "focus")}
     caller = median(adding() for _ in range(ROUNDS))
     print(f"on the caller: {caller * 1e6:.2f} us a call (promised: 5)")
     print(f"written: {median(rates):,.0f} rows/s, {median(rates) / PROMISED:.1f} times what is promised")
-    print(f"a report of a million rows: {took:.2f} s to read, {whole:.2f} s the whole command (promised: 2)")
+    for form, took in reports.items():
+        whole, cpu = zip(*took, strict=True)
+        promised = " (promised: 2)" if form == "table" else ""
+        print(
+            f"a million rows as {form}, the whole command: {median(whole):.2f} s, {min(whole):.2f} at least{promised}, "
+            f"{median(cpu):.2f} s of CPU on two threads"
+        )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tests.cli.conftest import KEY
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Command, Done
+    from tests.redis_server import RedisServer
 
 OTHER_KEY = "sk-of-another-product-1234"
 
@@ -232,3 +233,34 @@ def test_reaching_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "create_connection", slow)
     assert reach.problem_with("slow.example", 443, timeout=0.05) == "no answer in 0.05 s"
     over.set()
+
+
+@pytest.mark.backend
+def test_the_store_of_shared_limits_is_asked(
+    command: Command, at_gateway: Gateway, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUDDLE_OTEL_SPEND_GUARD_LIMIT", "5")
+    monkeypatch.setenv("HUDDLE_OTEL_SPEND_GUARD_STORE", redis_server.url)
+    done = command("doctor", "--json")
+    shown = f"redis://****@127.0.0.1:{redis_server.port}/0"
+    assert done.code == 0
+    assert check(done, "spend store")["detail"].startswith(f"{shown} answers in ")
+    assert check(done, "spend store")["facts"]["version"].startswith("redis ")
+    assert f"store={shown}" in check(done, "settings")["facts"]["spend_guard"]
+    assert "hunter2" not in done.out + command("doctor").out
+
+
+def test_a_store_that_cannot_be_reached_is_a_problem(
+    command: Command, at_gateway: Gateway, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUDDLE_OTEL_SPEND_GUARD_LIMIT", "5")
+    monkeypatch.setenv("HUDDLE_OTEL_SPEND_GUARD_STORE", f"redis://:hunter2@127.0.0.1:{closed_port}")
+    done = command("doctor", "--json")
+    assert done.code == 1
+    assert "refused" in check(done, "spend store")["detail"]
+    assert "hunter2" not in done.out
+    assert check(command("doctor", "--json", "--no-network"), "spend store")["status"] == "skipped"
+
+
+def test_without_a_store_nothing_is_said_of_one(command: Command, at_gateway: Gateway) -> None:
+    assert "spend store" not in command("doctor", "--json").out

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -58,6 +60,7 @@ def some(count: int, seed: int = 1) -> list[CallRecord]:
             double_billing=random.random() < 0.1,
             duration=random.lognormvariate(0, 1.5),
             cost=random.choice([None, random.randrange(10**12)]),
+            cost_source=random.choice(["gateway", "catalogue"]),
             input_tokens=random.choice([None, random.randrange(10**6)]),
             tags={"team": random.choice(["search", "ads"])} if random.random() < 0.8 else {},
         )
@@ -87,19 +90,27 @@ def test_figures_are_the_sums_of_the_calls(write: Any, path: Path) -> None:
 
 def check(group: Group, calls: list[CallRecord]) -> None:
     """Compare a group with the calls that should be in it."""
-    wasted = [call for call in calls if call.outcome != "ok" and (call.answered or call.double_billing)]
+    billed = [call for call in calls if call.answered or call.double_billing]
+    wasted = [call for call in billed if call.outcome != "ok"]
     assert group.calls == len(calls)
     assert group.ok == sum(call.outcome == "ok" for call in calls)
     assert group.attempts == sum(call.attempts for call in calls)
     assert group.input_tokens == sum(call.input_tokens or 0 for call in calls)
     assert group.output_tokens == sum(call.output_tokens or 0 for call in calls)
     assert group.cost == sum(call.cost or 0 for call in calls)
-    assert group.unpriced == sum(call.cost is None and (call.answered or call.double_billing) for call in calls)
+    assert group.unpriced == sum(call.cost is None for call in billed)
     assert group.wasted == sum(call.cost or 0 for call in wasted)
     assert group.wasted_calls == len(wasted)
     assert group.wasted_unpriced == sum(call.cost is None for call in wasted)
+    for outcome in ("error", "cancelled"):
+        assert group.waste[outcome] == sum(call.cost or 0 for call in wasted if call.outcome == outcome)
+        assert group.waste_calls[outcome] == sum(call.outcome == outcome for call in wasted)
+    assert group.sources["gateway"] == sum(call.cost or 0 for call in calls if call.cost_source == "gateway")
+    assert group.sources.total() == group.cost
+    assert (group.split, group.parts["cost_output"]) == (len(calls), 64_000 * len(calls))
     assert group.double_billing == sum(call.double_billing for call in calls)
-    assert group.difference == sum(call.cost - 90_000 for call in calls if call.cost is not None)
+    both = [call.cost - 90_000 for call in calls if call.cost is not None and call.cost_source == "gateway"]
+    assert (group.difference, group.compared) == (sum(both), len(both))
     durations = sorted(call.duration for call in calls)
     for share in (0.5, 0.95, 0.99, 1.0):
         told, exact = group.percentile(share), durations[max(0, -int(-share * len(durations) // 1) - 1)]
@@ -248,6 +259,17 @@ def test_what_cannot_be_meant_is_refused(command: Command, arguments: list[str])
     assert "usage: huddle-otel report" in done.err
 
 
+def test_a_report_waits_for_no_client_to_be_imported(write: Any, path: Path) -> None:
+    write(replace(RECORD, started=NOW - 60))
+    code = "import sys; from huddle_otel.cli import main; print(main(sys.argv[1:]), *sys.modules)"
+    command = [sys.executable, "-c", code, "report", "--format", "csv", "--ledger", str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    result, *modules = done.stdout.splitlines()[-1].split()
+    assert result == "0"
+    assert {"sqlite3", "rich"} <= set(modules)
+    assert not {"httpx", "httpx2", "openai", "opentelemetry.sdk", "pydantic"} & set(modules)
+
+
 # --- advice -----------------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +290,17 @@ def test_advice_comes_with_its_figures(command: Command, write: Any, path: Path)
     assert "deepseek-v3.2: $0.009 of $0.009 went to 1 call without a whole answer, 1 of them truncated." in told
     assert "mystery: 2 of 2 retried calls may be billed twice, about $0.02" in told
     assert told.count("* ") == 4
+
+
+def test_what_often_fails_is_said_with_its_figures(command: Command, write: Any, path: Path) -> None:
+    failed = replace(RECORD, started=NOW - 60, model="mystery", outcome="error", answered=False, cost=None, attempts=3)
+    write(
+        *[replace(failed, error_type="429")] * 20,
+        *[replace(failed, error_type="503")] * 19,
+        *[replace(RECORD, started=NOW - 60, model="mystery", input_tokens=10)] * 61,
+    )
+    told = command("report", "--ledger", str(path), "--advice").out
+    assert told == "* mystery: 20 of 100 calls ended with 429, after 3.0 attempts each.\n"
 
 
 def test_no_advice_is_made_up(command: Command, write: Any, path: Path) -> None:

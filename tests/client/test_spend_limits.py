@@ -6,38 +6,22 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import openai
 import pytest
 
 import huddle_otel
 from huddle_otel import SpendGuard
+from huddle_otel.client.exchange import Exchange
 from huddle_otel.gateway import Gateway, Rule, faults
-from tests.client.support import FLAVOURS, SAY, Instrument, Recorded, with_async
-
-COST = 68_000
-"""Of one call, in nano-dollars."""
-BOUNDED: dict[str, Any] = {**SAY, "max_tokens": 8}
-"""May cost a little more than it does."""
+from tests.client.spend_calls import BOUNDED, COST, ask
+from tests.client.support import FLAVOURS, Instrument, Recorded
 
 
 @pytest.fixture(autouse=True)
 def _every_reservation_is_settled() -> Iterator[None]:
     yield
     assert [each["reserved"] for each in huddle_otel.current_health()["budgets"] if each["reserved"]] == []
-
-
-def _ask(flavour: str = "sync", **call: Any) -> Any:
-    async def later(client: Any) -> Any:
-        answer = await client.chat.completions.create(**{**BOUNDED, **call})
-        return [chunk async for chunk in answer] if call.get("stream") else answer
-
-    if flavour == "async":
-        return with_async(later)
-    with openai.OpenAI() as client:
-        answer = client.chat.completions.create(**{**BOUNDED, **call})
-        return list(answer) if call.get("stream") else answer
 
 
 def _spent() -> dict[str, int]:
@@ -50,10 +34,10 @@ def test_a_blocked_call_sends_nothing(
     gateway: Gateway, instrument: Instrument, recorded: Recorded, flavour: str, stream: bool
 ) -> None:
     instrument(spend_guard=SpendGuard(limit=0.0001, action="block"))
-    _ask(flavour, stream=stream)
+    ask(flavour, stream=stream)
     assert _spent() == {"": COST}
     with pytest.raises(huddle_otel.SpendLimitError, match=r"the spend limit of \$0.0001 per day blocks") as blocked:
-        _ask(flavour, stream=stream)
+        ask(flavour, stream=stream)
     assert isinstance(blocked.value, openai.APIError)
     assert not isinstance(blocked.value, openai.APIConnectionError)  # what apps try again
     assert 0 < blocked.value.resets_in <= 86_400
@@ -73,7 +57,7 @@ def test_a_warning_is_said_once_and_the_calls_go_on(
     instrument(spend_guard=SpendGuard(limit=0.0001))
     with caplog.at_level(logging.WARNING, "huddle_otel"):
         for _ in range(4):
-            _ask()
+            ask()
     assert len(gateway.calls) == 4
     assert _spent() == {"": 4 * COST}
     assert len([each for each in caplog.messages if "does not block" in each]) == 1
@@ -83,9 +67,9 @@ def test_each_team_has_its_own_limit(gateway: Gateway, instrument: Instrument) -
     instrument(spend_guard=[SpendGuard(limit=0.0001, by="team", action="block"), SpendGuard(limit=1, per="month")])
     for team in ("search", "ads"):
         with huddle_otel.tags(team=team):
-            _ask()
+            ask()
             with pytest.raises(huddle_otel.SpendLimitError, match=f"of team '{team}' blocks"):
-                _ask()
+                ask()
     assert _spent() == {"search": COST, "ads": COST, "": 2 * COST}
 
 
@@ -96,7 +80,7 @@ def test_calls_at_once_cannot_overshoot(gateway: Gateway, instrument: Instrument
 
     def work() -> None:
         try:
-            _ask()
+            ask()
         except huddle_otel.SpendLimitError as error:
             blocked.append(error)
 
@@ -115,11 +99,11 @@ def test_a_failure_that_reached_nobody_is_free_and_one_that_may_be_billed_is_not
     instrument(spend_guard=SpendGuard(limit=1), retry=None)
     gateway.script([Rule(faults.rate_limited())])
     with pytest.raises(openai.RateLimitError):
-        _ask()
+        ask()
     assert _spent() == {"": 0}
     gateway.script([Rule(faults.status(500))])
     with pytest.raises(openai.InternalServerError):
-        _ask()
+        ask()
     assert _spent()[""] >= COST
 
 
@@ -132,18 +116,33 @@ def test_a_stream_left_early_keeps_its_reservation(gateway: Gateway, instrument:
     assert _spent()[""] >= COST
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_call_cut_off_between_two_steps_leaves_nothing_reserved(
+    gateway: Gateway, instrument: Instrument, monkeypatch: pytest.MonkeyPatch, flavour: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    instrument(spend_guard=SpendGuard(limit=1))
+    monkeypatch.setattr(Exchange, "_admit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ask(flavour)
+    assert gateway.calls == []
+    assert _spent() == {"": 0}
+
+
 def test_looking_at_models_reserves_nothing(instrument: Instrument) -> None:
     instrument(spend_guard=SpendGuard(limit=0.0000001, action="block", unpriced="block"))
     with openai.OpenAI() as client:
         assert client.models.list().data
     with pytest.raises(huddle_otel.SpendLimitError):
-        _ask(model="who-knows")
+        ask(model="who-knows")
 
 
 def test_new_settings_do_not_forget_what_was_spent(instrument: Instrument) -> None:
     guard = SpendGuard(limit=1)
     instrument(spend_guard=guard)
-    _ask()
+    ask()
     instrument(spend_guard=[guard, SpendGuard(limit=1, by="model")], retry=None)
     assert _spent() == {"": COST}
 
@@ -151,7 +150,7 @@ def test_new_settings_do_not_forget_what_was_spent(instrument: Instrument) -> No
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_goes_on_from_what_was_spent(instrument: Instrument) -> None:
     instrument(spend_guard=SpendGuard(limit=1))
-    _ask()
+    ask()
     child = os.fork()
     if not child:
         os._exit(_spent() != {"": COST})

@@ -12,6 +12,7 @@ from huddle_otel.policy.call import (
     Admit,
     Admitted,
     Answered,
+    Await,
     Deliver,
     Emit,
     Ended,
@@ -19,6 +20,7 @@ from huddle_otel.policy.call import (
     Interrupted,
     Opened,
     Paid,
+    Pending,
     Programme,
     Record,
     Refused,
@@ -92,6 +94,27 @@ def test_a_spend_limit_that_is_not_reached_is_asked_once() -> None:
     assert _kinds(effects) == ["Reserve", "Send", "AttemptFailed", "Sleep", "Send", "Finished"]
     assert isinstance(effects[0], Reserve)
     assert _finished(effects).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(("asks_for", "waits"), [(0.25, 0.25), (600.0, 30.0)])
+def test_the_word_of_a_store_is_waited_for_and_half_of_the_time_is_kept(asks_for: float, waits: float) -> None:
+    effects = _play(_call(guarded=True), Pending(asks_for), None, Answered())
+    assert _kinds(effects) == ["Reserve", "Await", "Send", "Finished"]
+    assert effects[1] == Await(waits)
+
+
+def test_a_store_may_refuse() -> None:
+    failure = Failure(fault=Fault.REJECTED, error_type="budget_exceeded")
+    effects = _play(_call(guarded=True), Pending(0.25), Refused(failure))
+    assert _kinds(effects) == ["Reserve", "Await", "Finished"]
+    assert _finished(effects).outcome is Outcome.BLOCKED
+
+
+def test_a_call_cancelled_while_it_waits_for_the_store_has_sent_nothing() -> None:
+    effects = _play(_call(guarded=True), Pending(0.25), Interrupted())
+    assert _kinds(effects) == ["Reserve", "Await", "Finished"]
+    finished = _finished(effects)
+    assert (finished.outcome, finished.attempts, finished.last_result) == (Outcome.CANCELLED, 0, "")
 
 
 def test_nothing_has_happened_before_it_is_asked() -> None:

@@ -54,6 +54,8 @@ def _same(first: dict[tuple[str, str], Any], second: dict[tuple[str, str], Any])
 
 def test_all_is_sorted_and_exactly_what_imports() -> None:
     assert list(huddle_otel.__all__) == sorted(huddle_otel.__all__)
+    assert set(dir(huddle_otel)) >= set(huddle_otel.__all__)
+    assert all(getattr(huddle_otel, name) is not None for name in huddle_otel.__all__)
     public = {
         name
         for name, value in vars(huddle_otel).items()

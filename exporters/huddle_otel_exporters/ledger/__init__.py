@@ -5,6 +5,13 @@
 
 from __future__ import annotations
 
-from huddle_otel_exporters.ledger.file import CorruptLedgerError, LedgerError, default_path, open_reader, reading
+from huddle_otel_exporters.ledger.file import (
+    COLUMNS,
+    CorruptLedgerError,
+    LedgerError,
+    default_path,
+    open_reader,
+    reading,
+)
 
-__all__ = ["CorruptLedgerError", "LedgerError", "default_path", "open_reader", "reading"]
+__all__ = ["COLUMNS", "CorruptLedgerError", "LedgerError", "default_path", "open_reader", "reading"]

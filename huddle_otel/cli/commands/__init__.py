@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from huddle_otel.cli.commands import demo, doctor, prices, report
+from huddle_otel.cli.commands import dashboards, demo, doctor, prices, report, serve
 
-COMMANDS: Final = (demo, doctor, prices, report)
+COMMANDS: Final = (demo, doctor, prices, report, serve, dashboards)
 """In the order `--help` lists them."""

@@ -6,20 +6,28 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any, Final
 
 from huddle_otel.cli.commands.shape import USAGE, Commands
+
+_MOST_NAMES: Final = 8
+"""Groupings of one report: more is a mistake."""
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
     report = commands.add_parser(
         "report",
-        help="show spend, waste, latency and outcomes from the ledger",
-        description="Adds up the ledger that instrument(exporters=['ledger']) writes. Times are UTC. Latencies are "
-        "read to 5 ms up to a second, 50 ms up to ten, then to a second.",
+        help="show spend, waste, latency and outcomes from the ledger, or from Prometheus",
+        description="Adds up the ledger that instrument(exporters=['ledger']) writes, or what a Prometheus server has "
+        "of many machines. Times are UTC. Latencies are told to 5 ms up to a second, 50 ms up to ten, then a second.",
     )
-    report.add_argument(
+    source = report.add_mutually_exclusive_group()
+    source.add_argument(
         "--ledger", type=Path, metavar="FILE", help="the ledger (default: HUDDLE_OTEL_LEDGER, or the usual place)"
+    )
+    source.add_argument(
+        "--prometheus", metavar="URL", help="ask this server instead; HUDDLE_OTEL_PROMETHEUS_TOKEN is its bearer token"
     )
     when = "90m, 24h, 7d, 2w ago, or a date or time as 2026-11-01T08:00"
     report.add_argument("--since", type=_moment, default="7d", help=f"{when} (default: 7d)")
@@ -31,9 +39,17 @@ def add(commands: Commands) -> None:
         metavar="NAME[,NAME]",
         help="model, response_model, operation, provider, host, outcome, error, source, stream, hour, day, or any tag",
     )
-    report.add_argument("--format", choices=["table", "json", "csv", "md"], default="table")
+    form = report.add_mutually_exclusive_group()
+    form.add_argument("--format", choices=["table", "wide", "json", "csv", "md", "html", "focus"], default="table")
+    form.add_argument(
+        "--wide", action="store_const", dest="format", const="wide", help="every column, as --format wide"
+    )
+    form.add_argument(
+        "--focus", action="store_const", dest="format", const="focus", help="rows of FOCUS 1.2, as --format focus"
+    )
+    form.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page with charts, for any browser")
+    form.add_argument("--advice", action="store_true", help="say instead what could be cheaper, with figures")
     report.add_argument("--top", type=int, default=5, metavar="N", help="list the N dearest calls (default: 5)")
-    report.add_argument("--advice", action="store_true", help="say instead what could be cheaper, with figures")
     report.set_defaults(run=_run)
 
 
@@ -43,15 +59,31 @@ def _run(arguments: argparse.Namespace) -> int:
 
     when = {"since": arguments.since, "until": arguments.until}
     try:
+        _check(arguments)
         if arguments.advice:
             report.advise(arguments.ledger, **when)
+        elif arguments.format == "focus":
+            report.as_focus(arguments.ledger, **when, by=arguments.by)
         else:
-            top = max(0, arguments.top)
-            report.run(arguments.ledger, **when, by=arguments.by, form=arguments.format, top=top)
-    except LedgerError as error:
+            source = arguments.prometheus or arguments.ledger
+            what: dict[str, Any] = {**when, "by": arguments.by, "top": max(0, arguments.top)}
+            if arguments.html is not None:
+                report.write(source, **what, into=arguments.html)
+            else:
+                report.run(source, **what, form=arguments.format)
+    except (LedgerError, report.ReportError) as error:
         print(f"huddle-otel: {error}", file=sys.stderr)
         return USAGE
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from huddle_otel.cli.report import ReportError  # noqa: PLC0415 - see the package
+
+    if arguments.since >= arguments.until:
+        raise ReportError("--since must be before --until")
+    if arguments.prometheus is not None and (arguments.advice or arguments.format == "focus"):
+        raise ReportError("--advice and --focus look at single calls, which only a ledger has")
 
 
 def _moment(text: str) -> float:
@@ -65,6 +97,8 @@ def _moment(text: str) -> float:
 
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if '"' in text:
-        raise argparse.ArgumentTypeError('a tag name cannot hold a "')
+    if '"' in text or not text.isprintable():
+        raise argparse.ArgumentTypeError('a tag name holds neither a " nor what cannot be printed')
+    if len(names) > _MOST_NAMES:
+        raise argparse.ArgumentTypeError(f"at most {_MOST_NAMES} names, not {len(names)}")
     return names

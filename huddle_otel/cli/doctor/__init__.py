@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from huddle_otel.cli.doctor import gateway, local, pipeline
+from huddle_otel.cli.doctor import gateway, local, pipeline, store
 from huddle_otel.cli.doctor.check import Check, Status, as_json, exit_code, show
 from huddle_otel.settings import KEY_VARIABLE, Secret
 
@@ -28,6 +28,8 @@ def examine(*, network: bool, chat: str | None) -> list[Check]:
         checks.append(Check(name="gateway", status=Status.SKIPPED, detail="the settings come first"))
     else:
         checks += gateway.checks(settings, key=key.status is Status.OK, chat=chat)
+    if settings is not None:
+        checks += store.checks(settings, network=network)
     checks += [*pipeline.providers(), *pipeline.endpoints(network=network), *local.others()]
     return [_without_key(check) for check in checks]
 

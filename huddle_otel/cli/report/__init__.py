@@ -1,37 +1,89 @@
-"""`huddle-otel report`: what the ledger comes to: `period` is when, `ledger` reads, `figures` adds, `forms` prints."""
+"""`huddle-otel report`: `period` is when, `ledger` and `prometheus` read, `figures` adds, `columns` and `forms` print.
+
+`focus` prints rows for FinOps tools, `advice` what could be cheaper. `html` makes a page, with `charts` of the `series`
+over time.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from huddle_otel.cli.report import advice, forms, ledger
+from huddle_otel.cli.report import forms, ledger
+from huddle_otel.cli.report.figures import Report, ReportError
 from huddle_otel.cli.report.period import Period
 from huddle_otel_exporters.ledger import default_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+__all__ = ["ReportError", "advise", "as_focus", "read", "run", "write"]
+
 
 def advise(path: Path | None, *, since: float, until: float) -> None:
     """Print what could be cheaper. Arguments and errors are those of `run`."""
+    from huddle_otel.cli.report import advice  # noqa: PLC0415 - the prices are read for this alone
+
     forms.as_advice(advice.advise(path or default_path(), Period(since, until)))
 
 
-def run(path: Path | None, *, since: float, until: float, by: Sequence[str], form: str, top: int) -> None:
+def as_focus(path: Path | None, *, since: float, until: float, by: Sequence[str]) -> None:
+    """Print FOCUS rows, by day, or by hour where `by` names it. Other arguments and errors are those of `run`."""
+    from huddle_otel.cli.report import focus  # noqa: PLC0415 - only for this
+
+    focus.run(path or default_path(), Period(since, until), hourly="hour" in by)
+
+
+def run(source: Path | str | None, *, since: float, until: float, by: Sequence[str], form: str, top: int) -> None:
     """Print a report.
 
     Args:
-        path: The ledger; None is the usual one.
+        source: The ledger, or the URL of a Prometheus server; None is the usual ledger.
         since: Unix time, s, from which calls count.
         until: Unix time, s, before which they do.
         by: What to group by: names in `ledger.KEYS`, others are tags.
-        form: A name in `forms.FORMS`.
+        form: A name in `forms.FORMS`, or `html`.
         top: How many of the dearest calls to list.
 
     Raises:
         LedgerError: There is no ledger, or it cannot be read.
+        ReportError: It cannot be made as asked.
     """
     period = Period(since, until)
-    forms.FORMS[form](ledger.read(path or default_path(), period, by=tuple(by), top=top, now=time.time()))
+    if form == "html":
+        print(_page(source, period, by=tuple(by), top=top), end="")
+    else:
+        forms.FORMS[form](read(source, period, by=tuple(by), top=top, everything=form != "table"))
+
+
+def write(source: Path | str | None, *, since: float, until: float, by: Sequence[str], top: int, into: Path) -> None:
+    """Write a report into a file, as an HTML page. Other arguments and errors are those of `run`."""
+    page = _page(source, Period(since, until), by=tuple(by), top=top)
+    try:
+        into.write_text(page, "ascii")
+    except OSError as error:
+        raise ReportError(f"{into}: cannot be written ({error.strerror})") from error
+
+
+def read(
+    source: Path | str | None, period: Period, *, by: tuple[str, ...], top: int, everything: bool = True
+) -> Report:
+    """Read the figures of a report; everything, or what 80 columns hold. Arguments and errors are those of `run`."""
+    now = time.time()
+    if isinstance(source, str):
+        from huddle_otel.cli.report import prometheus, server  # noqa: PLC0415 - only for this
+
+        asked = server.Server(source, os.environ.get(server.TOKEN))
+        return prometheus.read(asked, period, by=by, now=now)
+    return ledger.read(source or default_path(), period, by=by, top=top, now=now, first_chunks=everything)
+
+
+def _page(source: Path | str | None, period: Period, *, by: tuple[str, ...], top: int) -> str:
+    from huddle_otel.cli.report import html  # noqa: PLC0415 - only for this
+
+    report = read(source, period, by=by, top=top)
+    if isinstance(source, str):
+        return html.page(report, ())
+    return html.of_ledger(source or default_path(), report, now=time.time())

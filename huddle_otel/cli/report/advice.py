@@ -1,4 +1,7 @@
-"""What could be cheaper, each line with the figures it rests on. Nothing is said below a hundredth of the spend."""
+"""What could be cheaper or fail less, each line with the figures it rests on.
+
+Nothing is said of money below a hundredth of the spend, nor of failures below a twentieth of a model's calls.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,12 @@ LONG_IN: Final = 1_024
 CACHED: Final = 0.1
 """Share of input read from cache below which caching is missed."""
 _WORTH: Final = 0.01
+_OFTEN: Final = 0.05
+_FEWEST: Final = 20
+"""Failures of one kind that are a pattern, at least."""
 _MILLION: Final = 10**6
 _QUERY: Final = f"""
-SELECT model,
+SELECT ifnull(model, ''),
     count(*),
     total(cost),
     total(input_tokens),
@@ -43,8 +49,15 @@ FROM (
         outcome = 'ok' AND cost IS NOT NULL AND input_tokens <= {SHORT_IN} AND output_tokens <= {SHORT_OUT} AS short
     FROM calls {IN}
 )
-GROUP BY model
+GROUP BY 1
 ORDER BY total(cost) DESC
+"""  # noqa: S608 - numbers and SQL of ours
+_FAILURES: Final = f"""
+SELECT ifnull(model, ''), ifnull(error_type, 'an unknown error'), count(*), total(attempts) / count(*)
+FROM calls {IN} AND outcome NOT IN ('ok', 'cancelled', 'abandoned')
+GROUP BY 1, 2
+HAVING count(*) >= {_FEWEST}
+ORDER BY 3 DESC
 """  # noqa: S608 - numbers and SQL of ours
 
 
@@ -57,11 +70,11 @@ class _Model:
     cost: float
     input_tokens: float
     cache_read_tokens: float
-    wasted_calls: int
+    wasted_calls: int | None
     wasted: float
-    truncated: int
-    retried: int
-    doubled: int
+    truncated: int | None
+    retried: int | None
+    doubled: int | None
     short_calls: int | None
     short_cost: float
     short_input: float
@@ -69,20 +82,28 @@ class _Model:
 
 
 def advise(path: Path, period: Period) -> list[str]:
-    """Return a line for everything in a period of a ledger that could be cheaper.
+    """Return a line for everything in a period of a ledger that could be cheaper, then for what often fails.
 
     Raises:
         LedgerError: There is none, or it cannot be read.
     """
     with reading(path) as connection:
         models = [_Model(*row) for row in connection.execute(_QUERY, (period.since, period.until))]
+        failures = connection.execute(_FAILURES, (period.since, period.until)).fetchall()
     prices = PriceTable.catalogue()
     worth = sum(model.cost for model in models) * _WORTH
-    return [
+    savings = [
         line
         for model in models
         for saving, line in (*_cheaper(model, prices), *_caching(model, prices), *_waste(model))
         if saving > worth
+    ]
+    calls = {model.name: model.calls for model in models}
+    return savings + [
+        f"{name or 'no model'}: {failed:,} of {count(calls[name], 'call')} ended with {error}, "
+        f"after {attempts:.1f} attempts each."
+        for name, error, failed, attempts in failures
+        if failed >= calls[name] * _OFTEN
     ]
 
 
@@ -95,8 +116,8 @@ def _cheaper(model: _Model, prices: PriceTable) -> Iterator[tuple[float, str]]:
     listed, then = _at(price, model), _at(cheaper, model)
     share = then / listed if listed else 1.0  # what is paid may differ from the list: the ratio carries over better
     line = (
-        f"{model.name}: {model.short_calls:,} short calls (at most {SHORT_IN:,} tokens in, {SHORT_OUT} out) cost "
-        f"{format_usd(round(model.short_cost))}. By list prices {name} takes {share:.0%} of that, about "
+        f"{model.name}: {count(model.short_calls, 'short call')} (at most {SHORT_IN:,} tokens in, {SHORT_OUT} out) "
+        f"cost {format_usd(round(model.short_cost))}. By list prices {name} takes {share:.0%} of that, about "
         f"{format_usd(round(model.short_cost * share))}. Where its answers do, change `model`."
     )
     yield model.short_cost * (1 - share), line
@@ -146,8 +167,9 @@ def _waste(model: _Model) -> Iterator[tuple[float, str]]:
         yield model.wasted, line
     if model.doubled:
         twice = model.doubled * model.cost / model.calls
+        retried = count(model.retried or 0, "retried call")
         line = (
-            f"{model.name}: {model.doubled:,} of {count(model.retried, 'retried call')} may be billed twice, about "
+            f"{model.name}: {model.doubled:,} of {retried} may be billed twice, about "
             f"{format_usd(round(twice))} at what its calls cost on average. A longer timeout retries less."
         )
         yield twice, line

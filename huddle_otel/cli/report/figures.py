@@ -23,6 +23,10 @@ _Z: Final = 1.96
 """Standard deviations to each side of a 95 % interval."""
 
 
+class ReportError(Exception):
+    """A report cannot be made as asked. The message says why, and what to do."""
+
+
 @dataclass(slots=True)
 class Group:
     """Sums over calls. A cost nobody knows is counted in `unpriced`, never as zero."""
@@ -30,54 +34,117 @@ class Group:
     calls: int = 0
     ok: int = 0
     attempts: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
+    tokens: Counter[str] = field(default_factory=Counter[str])
+    """Tokens by column of the ledger: cached ones are part of the input, reasoning ones of the output."""
     cost: int = 0
+    sources: Counter[str] = field(default_factory=Counter[str])
+    """Cost by who says so: the `gateway`, or an estimate."""
+    parts: Counter[str] = field(default_factory=Counter[str])
+    """Cost by column of the ledger, over the `split` calls for which it is told apart."""
+    split: int = 0
     unpriced: int = 0
     """Answered calls, or ones that may be billed, whose cost is unknown."""
-    wasted: int = 0
-    """Cost of calls that failed, were cut short or given up after some of an answer had come."""
-    wasted_calls: int = 0
-    wasted_unpriced: int = 0
+    waste_calls: Counter[str] = field(default_factory=Counter[str])
+    """Calls by outcome that may have cost something and have no whole answer."""
+    waste_unpriced: Counter[str] = field(default_factory=Counter[str])
     """Of these, the ones whose cost is unknown."""
+    waste: Counter[str] = field(default_factory=Counter[str])
+    """What the others cost."""
     double_billing: int = 0
     """Calls that may have been billed twice; by how much, nobody knows."""
+    compared: int = 0
+    """Calls of which both a reported and an estimated cost are known."""
     difference: int = 0
-    """Reported by the gateway minus estimated, over calls that have both."""
+    """Over these, reported minus estimated."""
     durations: Counter[int] = field(default_factory=Counter[int])
     """Calls by duration, in steps of `edge`."""
+    first_chunks: Counter[int] = field(default_factory=Counter[int])
+    """Streams by time to their first content, in the same steps."""
 
     def add(self, other: Group) -> None:
         """Add another's calls."""
         for name in self.__slots__:
-            if name == "durations":
-                self.durations.update(other.durations)
+            mine, others = getattr(self, name), getattr(other, name)
+            if isinstance(mine, Counter):
+                mine.update(others)
             else:
-                setattr(self, name, getattr(self, name) + getattr(other, name))
+                setattr(self, name, mine + others)
+
+    @property
+    def input_tokens(self) -> int:
+        """Return tokens read, cached ones included."""
+        return self.tokens["input_tokens"]
+
+    @property
+    def output_tokens(self) -> int:
+        """Return tokens written, reasoning included."""
+        return self.tokens["output_tokens"]
+
+    @property
+    def known_cost(self) -> int | None:
+        """Return the cost; None when no call has a known one, and one may have cost something."""
+        return self.cost if self.calls > self.unpriced or not self.unpriced else None
+
+    @property
+    def wasted(self) -> int:
+        """Return what calls without a whole answer cost, as far as it is known."""
+        return self.waste.total()
+
+    @property
+    def wasted_calls(self) -> int:
+        """Return how many there are."""
+        return self.waste_calls.total()
+
+    @property
+    def wasted_unpriced(self) -> int:
+        """Return of how many the cost is unknown."""
+        return self.waste_unpriced.total()
 
     def percentile(self, share: float) -> float | None:
         """Return the duration that a share of the calls, 0 to 1, did not exceed: the upper edge of its step."""
-        steps = sorted(self.durations)
-        total = self.durations.total()
-        rank = max(1, ceil(share * total))
-        for step, count in zip(steps, accumulate(self.durations[step] for step in steps), strict=True):
-            if count >= rank:
-                return edge(step)
-        return None
+        return _percentile(self.durations, share)
+
+    def first_chunk(self, share: float) -> float | None:
+        """Return the same of the time to the first content of streams."""
+        return _percentile(self.first_chunks, share)
 
 
-STEPS: Final = "CASE WHEN duration < 1 THEN CAST(duration * 200 AS INT) WHEN duration < 10 THEN 180 + CAST(duration * 20 AS INT) ELSE 370 + CAST(min(duration, 1e6) AS INT) END"  # noqa: E501
-"""SQL for the step a duration is in: 5 ms wide up to a second, 50 ms up to ten, then a second."""
+def _percentile(counts: Counter[int], share: float) -> float | None:
+    steps = sorted(counts)
+    rank = max(1, ceil(share * counts.total()))
+    for step, count in zip(steps, accumulate(counts[step] for step in steps), strict=True):
+        if count >= rank:
+            return edge(step)
+    return None
+
+
+def steps(column: str) -> str:
+    """Return SQL for the step a column of seconds is in: 5 ms wide up to a second, 50 ms up to ten, then a second."""
+    return (
+        f"CASE WHEN {column} < 1 THEN CAST(max({column}, 0) * 200 AS INT) "
+        f"WHEN {column} < 10 THEN 180 + CAST({column} * 20 AS INT) "
+        f"ELSE 370 + CAST(min({column}, 1e6) AS INT) END"
+    )
+
+
+STEPS: Final = steps("duration")
+"""SQL for the step a call's duration is in; one below 0, which a clock set back can make, is in the first."""
 
 
 def edge(step: int) -> float:
     """Return the upper edge of a step."""
-    if step < 200:  # noqa: PLR2004 - as in STEPS
+    if step < 200:  # noqa: PLR2004 - as in `steps`
         return (step + 1) / 200
     if step < 380:  # noqa: PLR2004
         return (step - 180 + 1) / 20
     return float(step - 370 + 1)
+
+
+def step_of(duration: float) -> int:
+    """Return the step a duration, s, is in."""
+    if duration < 1:
+        return int(max(duration, 0) * 200)
+    return 180 + int(duration * 20) if duration < 10 else 370 + int(min(duration, 1e6))  # noqa: PLR2004 - as in `steps`
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +175,9 @@ class Call:
 
 
 Key = tuple[str | int | float | None, ...]
+"""What a group has in common, in the order of `Report.by`."""
+TIMES: Final = ("hour", "day")
+"""Groupings that have an order of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +187,17 @@ class Report:
     period: Period
     by: tuple[str, ...]
     groups: Mapping[Key, Group]
-    """Dearest first."""
+    """Dearest first; hours and days in their order."""
     total: Group
     previous: Group
     """The period before, as long."""
     top: tuple[Call, ...]
     forecast: Forecast | None
     """None when there are fewer than three whole days to go by."""
+    future: int = 0
+    """Calls of the ledger that are dated after now: a clock was wrong."""
+    unknown: frozenset[str] = frozenset()
+    """Fields of `Group` that the source of these figures cannot tell, at this grouping."""
 
 
 def forecast(daily: Mapping[int, int], *, now: float) -> Forecast | None:
@@ -154,3 +228,14 @@ def forecast(daily: Mapping[int, int], *, now: float) -> Forecast | None:
         high=round(so_far + to_come + spread),
         days=len(basis),
     )
+
+
+def ordered(groups: Mapping[Key, Group], by: tuple[str, ...]) -> dict[Key, Group]:
+    """Sort groups: by time where they have one, then the dearest first."""
+    times = [index for index, name in enumerate(by) if name in TIMES]
+
+    def place(item: tuple[Key, Group]) -> tuple[object, ...]:
+        key, group = item
+        return (*(str(key[index]) for index in times), -group.cost, -group.calls, str(key))
+
+    return dict(sorted(groups.items(), key=place))

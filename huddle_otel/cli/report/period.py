@@ -10,6 +10,8 @@ from typing import Final
 _UNITS: Final = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _AGO: Final = re.compile(r"(\d{1,6}(?:\.\d+)?)([mhdw])")
 
+_LAST: Final = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -27,9 +29,15 @@ class Period:
 def moment(text: str, *, now: float) -> float:
     """Return the Unix time, s, that a text means: `90m`, `24h`, `7d`, `2w` ago, an ISO 8601 date or time, or `now`.
 
+    What is out of range is the first moment of 1970, or the last of 9999.
+
     Raises:
         ValueError: It means none.
     """
+    return min(max(_meant(text, now), 0.0), _LAST)
+
+
+def _meant(text: str, now: float) -> float:
     if text == "now":
         return now
     if ago := _AGO.fullmatch(text):
