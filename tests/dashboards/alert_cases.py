@@ -79,8 +79,8 @@ def cost(values: str, model: str = "gpt-4.1", instance: str = "a") -> Series:
     return series("huddle_client_cost_usd_total", values, instance=instance, model=model, source="gateway")
 
 
-def unknown(values: str) -> Series:
-    return series("huddle_client_cost_unknown_total", values, model="my-model")
+def unknown(values: str, outcome: str = "ok") -> Series:
+    return series("huddle_client_cost_unknown_total", values, model="my-model", huddle_outcome=outcome)
 
 
 def guard(used: str, limit: str = "10x60") -> Series:
@@ -408,6 +408,7 @@ SPEND: Final = (
         fires=unknown("5x90 6x60") | calls("0x65 10x180", model="my-model"),
         silent={
             "over an hour ago": unknown("5x30 6x180") | calls("0+1x180", model="my-model"),
+            "calls that failed": unknown("0+1x180", "error") | calls("0+1x180", "error", "503", model="my-model"),
             "3 % of the calls": unknown("5x90 6x60") | calls("0x65 33x180", model="my-model"),
         },
     ),
