@@ -79,8 +79,8 @@ def cost(values: str, model: str = "gpt-4.1", instance: str = "a") -> Series:
     return series("huddle_client_cost_usd_total", values, instance=instance, model=model, source="gateway")
 
 
-def unknown(values: str) -> Series:
-    return series("huddle_client_cost_unknown_total", values, model="my-model")
+def unknown(values: str, outcome: str = "ok") -> Series:
+    return series("huddle_client_cost_unknown_total", values, model="my-model", huddle_outcome=outcome)
 
 
 def guard(used: str, limit: str = "10x60") -> Series:
@@ -115,10 +115,10 @@ OBJECTIVE: Final = (
         silent={
             "5 % fail": calls("0+19x180") | calls("0+1x180", "error", "503"),
             "all of 15 calls an hour": calls("0x180") | calls(every(4, 40), "error", "503"),
-            "three failures": calls(every(2, 80)) | calls("0x70 1x20 2x25 3x60", "error", "503"),
+            "four failures": calls(every(2, 80)) | calls("0x70 1x8 2x11 3x23 4x60", "error", "503"),
             "it began just now": calls("0x119 100x60") | calls("0x119 50x60", "error", "503"),
             "an hour was bad, five minutes are not": calls("0+10x180") | calls("0+3x112 336+0.5x70", "error", "503"),
-            "five minutes are bad, the hour is not": calls("0+10x180") | calls("0x114 0+3x60", "error", "503"),
+            "ten minutes are bad, the hour is not": calls("0+10x180") | calls("0x108 0+4x60", "error", "503"),
             "what failed is the app's own": calls("0+10x180") | calls("0+9x180", "error", "400"),
             "the app left": calls("0+10x180") | calls("0+9x180", "abandoned") | calls("0+9x180", "cancelled"),
             "a spend limit refused": calls("0+10x180") | calls("0+9x180", "blocked", "budget_exceeded"),
@@ -139,7 +139,7 @@ OBJECTIVE: Final = (
             "six hours were bad, half an hour is not": calls("0+19x450")
             | calls("0+5x380 1900+0.4x100", "rejected", "breaker_open"),
             "half an hour is bad, six hours are not": calls("0+49x450")
-            | calls("0x380 0+5x80", "rejected", "breaker_open"),
+            | calls("0x380 0+10x80", "rejected", "breaker_open"),
         },
         look="5m",
     ),
@@ -408,6 +408,7 @@ SPEND: Final = (
         fires=unknown("5x90 6x60") | calls("0x65 10x180", model="my-model"),
         silent={
             "over an hour ago": unknown("5x30 6x180") | calls("0+1x180", model="my-model"),
+            "calls that failed": unknown("0+1x180", "error") | calls("0+1x180", "error", "503", model="my-model"),
             "3 % of the calls": unknown("5x90 6x60") | calls("0x65 33x180", model="my-model"),
         },
     ),

@@ -57,7 +57,7 @@ def routing(tmp_path: Path) -> Path:
 def test_amtool_reads_the_routing(routing: Path) -> None:
     done = subprocess.run(["amtool", "check-config", routing], capture_output=True, text=True, check=True)
     assert "SUCCESS" in done.stdout
-    assert "5 inhibit rules" in done.stdout
+    assert "6 inhibit rules" in done.stdout
     assert "2 receivers" in done.stdout
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from huddle_otel_dashboards.alerts import money, objective, telemetry, upstream
+from huddle_otel_dashboards.alerts import answers, money, objective, telemetry, upstream
 from huddle_otel_dashboards.alerts.model import Alert, Group, Intervals, Recording, Role, Severity, duration
 from huddle_otel_dashboards.alerts.routing import render_routing
 from huddle_otel_dashboards.alerts.yaml import Value, dump
@@ -49,6 +49,7 @@ def rules(limits: Limits = _DEFAULTS, *, intervals: Intervals = _REAL_TIME) -> t
         Group(name="huddle_otel_long_windows", rules=objective.long_windows(intervals), pace=4),
         Group(name="huddle_otel_objective", rules=objective.alerts(limits, intervals)),
         Group(name="huddle_otel_upstream", rules=upstream.alerts(limits, intervals)),
+        Group(name="huddle_otel_answers", rules=answers.alerts(limits, intervals)),
         Group(name="huddle_otel_spend", rules=money.alerts(limits, intervals)),
         Group(name="huddle_otel_telemetry", rules=telemetry.alerts(limits, intervals)),
     )

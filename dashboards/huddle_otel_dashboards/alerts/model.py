@@ -28,6 +28,8 @@ class Role(StrEnum):
     """A promise to users is being broken, whatever the cause. Never kept quiet."""
     OUTAGE = "outage"
     """A cause that explains the symptoms of its job and model."""
+    ACCOUNT = "account"
+    """The app's key is refused, or its money upstream is spent. Explains no slow or broken answer."""
     SYMPTOM = "symptom"
     """What an outage shows as."""
     SPEND = "spend"

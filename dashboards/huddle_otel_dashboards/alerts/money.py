@@ -7,7 +7,7 @@ from typing import Final
 from huddle_otel.telemetry import contract
 from huddle_otel_dashboards.alerts.model import Alert, Intervals, Recording, Role, Severity
 from huddle_otel_dashboards.alerts.objective import UNIT, over
-from huddle_otel_dashboards.alerts.promql import BY_MODEL, appeared, grew, pick, share
+from huddle_otel_dashboards.alerts.promql import BY_MODEL, OUTCOME, appeared, grew, pick, share
 from huddle_otel_dashboards.limits import Limits
 
 COST: Final = "job_model:huddle_client_cost_usd:increase5m"
@@ -17,7 +17,6 @@ _DAY: Final = 24 * _HOUR
 _UNITS_PER_HOUR: Final = _HOUR / UNIT
 _UNITS_PER_DAY: Final = _DAY / UNIT
 _NEARLY: Final = 0.8
-_PRICED_OR_NOT: Final = (contract.COST_UNKNOWN, contract.CALLS)
 _WHOLE_DAY: Final = "last 24 h"
 """Stands in the label `budget` for the limit on a day that these rules are made with."""
 
@@ -133,7 +132,11 @@ def _anomaly(limits: Limits, intervals: Intervals) -> Alert:
 
 
 def _unpriced(limits: Limits, intervals: Intervals) -> Alert:
-    unknown, calls = (appeared(pick(each), intervals.window(_HOUR), BY_MODEL) for each in _PRICED_OR_NOT)
+    answered = f'{OUTCOME}="ok"'  # what a failed call cost is often unknown, with a price as well
+    unknown, calls = (
+        appeared(pick(metric, answered), intervals.window(_HOUR), BY_MODEL)
+        for metric in (contract.COST_UNKNOWN, contract.CALLS)
+    )
     return Alert(
         name="HuddleUnpricedModel",
         condition=f"{share(unknown, calls)} > {limits.faults / 100:g}",
@@ -142,8 +145,7 @@ def _unpriced(limits: Limits, intervals: Intervals) -> Alert:
         role=Role.SPEND,
         summary="Nobody can say what {{ $labels.model }} costs {{ $labels.job }}",
         description=(
-            "{{ $value | humanizePercentage }} of its calls in an hour were answered without a known cost: the gateway "
-            "states none and no table has a price, or streams were cut before they said what they used. Spend and "
-            f"budgets are too low by these; {limits.faults:g} % is too many."
+            "{{ $value | humanizePercentage }} of its answers in an hour have no price: the gateway states none, and "
+            f"no table has one. Spend and budgets are too low by these; {limits.faults:g} % is too many."
         ),
     )

@@ -51,6 +51,7 @@ _BURN: Final = 'alertname="HuddleErrorBudgetBurn"'
 _NEARLY: Final = 'alertname="HuddleBudgetNearlyUsed"'
 _QUIET: Final[list[Value]] = [
     _quiet([f'role="{Role.OUTAGE}"'], [f'role="{Role.SYMPTOM}"'], "job", "model"),
+    _quiet(['alertname="HuddleQuotaExhausted"'], ['alertname="HuddleRateLimited"'], "job", "model"),
     _quiet([_BURN, f'severity="{Severity.PAGE}"'], [_BURN, f'severity="{Severity.TICKET}"'], "job"),
     _quiet(['alertname="HuddleBudgetUsed"'], [_NEARLY], "job", "budget", "key"),
     _quiet(['alertname="HuddleDailyBudgetUsed"'], [_NEARLY, 'budget="last 24 h"'], "job"),

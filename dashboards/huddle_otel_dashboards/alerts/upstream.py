@@ -1,4 +1,4 @@
-"""Alerts on what is between the app and its answers: circuits, timeouts, limits, keys, retries, latency, streams."""
+"""Alerts on what stands between a call and its answer: circuits, keys, quotas, timeouts, rate limits, retries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from huddle_otel_dashboards.alerts.promql import (
     BY_MODEL,
     ERROR_TYPE,
     OUTCOME,
-    REQUEST_MODEL,
     appeared,
-    as_model,
     grew,
     model_of_circuit,
-    p95,
     pick,
     share,
 )
@@ -24,8 +21,6 @@ from huddle_otel_dashboards.limits import Limits
 
 TIMEOUTS: Final = ".*_timeout|timeout|deadline_exceeded|408"
 """`result` of attempts that ran out of time, each in a phase of its own."""
-CUT_SHORT: Final = "truncated|disconnect|error_event|malformed"
-"""`kind` of streams that ended before their answer did."""
 _MOST: Final = 0.5
 """Share of an app's processes: circuits are per process, and one process may have a trouble of its own."""
 _GAUGE: Final = 120.0
@@ -45,19 +40,6 @@ def alerts(limits: Limits, intervals: Intervals) -> tuple[Alert, ...]:
         _rate_limited(limits, intervals),
         _retry_budget(intervals),
         _amplification(limits, intervals),
-        _latency(limits, intervals),
-        _first_chunk(limits, intervals),
-        _streams(
-            limits,
-            intervals,
-            name="HuddleStreamsStalling",
-            kind="stall",
-            what="stop half-way for too long",
-            did="stopped half-way for too long",
-        ),
-        _streams(
-            limits, intervals, name="HuddleStreamsCutShort", kind=CUT_SHORT, what="are cut short", did="was cut short"
-        ),
     )
 
 
@@ -153,7 +135,7 @@ def _authentication(limits: Limits, intervals: Intervals) -> Alert:
         guard=f"on ({BY_MODEL}) {refused} >= {limits.minimum_failures:g}",
         hold=60,
         severity=Severity.PAGE,
-        role=Role.OUTAGE,
+        role=Role.ACCOUNT,
         summary="The key of {{ $labels.job }} is refused for {{ $labels.model }}",
         description=(
             "{{ $value | humanizePercentage }} of the calls in 15 minutes were refused with 401 or 403; "
@@ -171,7 +153,7 @@ def _quota(limits: Limits, intervals: Intervals) -> Alert:
         condition=f"{spent} >= {limits.minimum_failures:g}",
         hold=60,
         severity=Severity.PAGE,
-        role=Role.OUTAGE,
+        role=Role.ACCOUNT,
         summary="No money or quota is left upstream for {{ $labels.model }}",
         description=(
             "{{ $value | humanize }} requests of {{ $labels.job }} in 15 minutes were refused because the quota or the "
@@ -215,63 +197,5 @@ def _amplification(limits: Limits, intervals: Intervals) -> Alert:
         description=(
             "{{ $labels.job }} sent {{ $value | humanize }} requests per call for {{ $labels.model }} in 15 minutes; "
             f"the limit is {limits.amplification:g}. Each request may be billed, and adds to what made it fail."
-        ),
-    )
-
-
-def _latency(limits: Limits, intervals: Intervals) -> Alert:
-    window = intervals.window(2 * _WINDOW)
-    answered = f'{ERROR_TYPE}=""'
-    count = grew(pick(contract.DURATION, answered, part="_count"), window, f"job, {REQUEST_MODEL}")
-    return Alert(
-        name="HuddleLatencyHigh",
-        condition=as_model(
-            f"{p95(contract.DURATION, window, answered)} > {limits.p95:g}\nand {count} >= {limits.minimum:g}"
-        ),
-        hold=600,
-        severity=Severity.TICKET,
-        role=Role.SYMPTOM,
-        summary="Answers of {{ $labels.model }} take too long",
-        description=(
-            "Of the calls of {{ $labels.job }} that were answered in 10 minutes, one in twenty took longer than "
-            f"{{{{ $value | humanizeDuration }}}}, retries included; the limit is {limits.p95:g} s."
-        ),
-    )
-
-
-def _first_chunk(limits: Limits, intervals: Intervals) -> Alert:
-    window = intervals.window(2 * _WINDOW)
-    count = grew(pick(contract.FIRST_CHUNK, part="_count"), window, f"job, {REQUEST_MODEL}")
-    return Alert(
-        name="HuddleFirstTokenSlow",
-        condition=as_model(
-            f"{p95(contract.FIRST_CHUNK, window)} > {limits.first_chunk:g}\nand {count} >= {limits.minimum:g}"
-        ),
-        hold=600,
-        severity=Severity.TICKET,
-        role=Role.SYMPTOM,
-        summary="Streams of {{ $labels.model }} begin late",
-        description=(
-            "Of the streams of {{ $labels.job }} in 10 minutes, one in twenty took longer than "
-            f"{{{{ $value | humanizeDuration }}}} to its first content; the limit is {limits.first_chunk:g} s."
-        ),
-    )
-
-
-def _streams(limits: Limits, intervals: Intervals, *, name: str, kind: str, what: str, did: str) -> Alert:
-    window = intervals.window(_LONGER)
-    broken = grew(pick(contract.STREAM_FAULTS, f'kind=~"{kind}"'), window, BY_MODEL)
-    return Alert(
-        name=name,
-        condition=f"{share(broken, grew(pick(contract.CALLS), window, BY_MODEL))} > {limits.stream_faults / 100:g}",
-        guard=f"on ({BY_MODEL}) {broken} >= {limits.minimum_failures:g}",
-        hold=300,
-        severity=Severity.TICKET,
-        role=Role.SYMPTOM,
-        summary=f"Streams of {{{{ $labels.model }}}} {what}",
-        description=(
-            "In {{ $value | humanizePercentage }} of the calls of {{ $labels.job }} in 15 minutes the stream "
-            f"{did}; {limits.stream_faults:g} % is too many. Users see half an answer, and it "
-            "is billed."
         ),
     )

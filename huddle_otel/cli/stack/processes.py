@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -60,7 +62,7 @@ def server(
         StackError: It ended at once, or is not ready in time; the message has the end of its log.
     """
     limit = shutil.which("timeout")
-    bounded = [limit, f"{longest:.0f}", *command] if limit is not None else list(command)
+    bounded = [limit, f"--kill-after={_FAREWELL:.0f}", f"{longest:.0f}", *command] if limit is not None else command
     with log.open("wb") as out:
         # a session of its own: Ctrl-C is for us, who then end it in order
         process = subprocess.Popen(bounded, stdout=out, stderr=out, start_new_session=True)  # noqa: S603 - our own command
@@ -70,9 +72,9 @@ def server(
     finally:
         process.terminate()
         try:
-            process.wait(_FAREWELL)
+            process.wait(2 * _FAREWELL)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its session: `timeout` and the server
             process.wait()
 
 

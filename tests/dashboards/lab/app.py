@@ -13,7 +13,7 @@ from typing import Any, Final
 import openai
 
 import huddle_otel
-from huddle_otel import BreakerPolicy, ContentPolicy, SpendGuard, TimeoutPolicy
+from huddle_otel import BreakerPolicy, ContentPolicy, RetryPolicy, SpendGuard, TimeoutPolicy
 
 _THREADS: Final = 3
 """Of each model."""
@@ -53,11 +53,13 @@ def _work(client: openai.OpenAI, model: str) -> None:
 
 def main() -> None:
     global _traffic
+    bounded = os.environ["OTEL_SERVICE_NAME"] != "odd"
     huddle_otel.instrument(
         base_url=os.environ["LAB_GATEWAY"],
         api_key=os.environ["LAB_KEY"],
         exporters=("prometheus", "otlp"),
         http_spans=False,
+        retry=RetryPolicy() if bounded else RetryPolicy(budget=None),
         timeout=TimeoutPolicy(connect=1, first_token=1, stall=1, total=3),
         breaker=BreakerPolicy(
             window=2, min_calls=5, failure_rate=0.8, open_for=0.4, max_open=0.8, probe_first_token=None

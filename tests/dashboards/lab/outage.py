@@ -52,8 +52,8 @@ _PATIENCE: Final = 60.0
 """Seconds for each part of the story; an idle machine needs about half."""
 FAILING: Final = (*_FAULTS, *_SOMETIMES, "flapping", "dear", "house-llama")
 """Models of the outage, one trouble each, so that each alert names the one it is about."""
-ODD: Final = ("talkative", "typo")
-"""What the third app does: its telemetry fails, and it has more model names than metrics keep apart."""
+ODD: Final = ("talkative", "limited", "typo")
+"""What the third app does: its telemetry fails, its retries have no budget, it has too many model names for metrics."""
 
 
 def models() -> list[Model]:
@@ -100,9 +100,10 @@ EXPECTED: Final = (
     alert("CircuitFlapping", "flapping"),
     alert("Timeouts", "stream-hanging", result="first_token_timeout"),
     alert("RateLimited", "limited"),
+    alert("RateLimited", "broke", quiet=True),
     alert("RetryBudgetEmpty", "starved"),
     alert("RetryBudgetEmpty", "down", quiet=True),
-    alert("Amplification", "limited"),
+    alert("Amplification", "limited", job="odd"),
     alert("LatencyHigh", "slow"),
     alert("FirstTokenSlow", "stream-slow"),
     alert("StreamsStalling", "stream-stalling"),
