@@ -25,6 +25,7 @@ PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
 EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli exporters stress))
 OTHERS := official openllmetry openinference logfire langfuse
+EXTRAS := otlp prometheus testing
 SUITES := openai-1 openai-2 openai-3 backend browser frameworks-2 frameworks-3 litellm-1 litellm-2 litellm-3 wheel
 
 unexport PYTHONPATH
@@ -227,9 +228,10 @@ UV_COMPILE = .venv/bootstrap/bin/uv pip compile --quiet --universal --python-ver
 
 .PHONY: lock
 lock: .venv/bootstrap/.requirements ## Pin the dependencies again (LOCK_ARGS=--upgrade for newer ones)
-	@for lane in 1 2 3; do
-	    $(UV_COMPILE) pyproject.toml --all-extras requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
+	@for lane in 1 2; do  # all extras but genai-prices, which brings httpx2: there, openai has none
+	    $(UV_COMPILE) pyproject.toml $(EXTRAS:%=--extra %) requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
 	done
+	$(UV_COMPILE) pyproject.toml --all-extras requirements/openai-3.in -o requirements/openai-3.txt
 	for name in $(OTHERS:%=beside-%) frameworks-2 frameworks-3 lint browser mutate build litellm phoenix bootstrap; do
 	    $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt
 	done

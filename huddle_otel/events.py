@@ -121,6 +121,8 @@ class Finished:
     """Result of the last attempt where no `AttemptFailed` told it (`ok`, `abandoned`, …); empty where one did."""
     double_billing: bool
     """An ambiguous failure was retried: two answers may be billed."""
+    may_be_billed: bool = False
+    """An attempt that brought no answer may have been worked on: broken off, late, or interrupted on its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,13 +199,17 @@ class CallRecord:
     double_billing: bool
     """An ambiguous failure was retried: two answers may be billed."""
     answered: bool
-    """An upstream took the request and some of its answer came: its cost is a question, also where it is unknown."""
+    """Some of an answer came, or an upstream may have worked on one: its cost is a question, also where unknown."""
     fell_back_from: str | None
     input_tokens: int | None
     output_tokens: int | None
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     reasoning_tokens: int | None
+    input_audio_tokens: int | None
+    input_image_tokens: int | None
+    output_audio_tokens: int | None
+    output_image_tokens: int | None
     cost: int | None
     cost_source: str
     """`gateway`, `override`, `catalogue`, `genai-prices` or `unknown`."""

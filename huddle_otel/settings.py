@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -370,8 +371,11 @@ class SpendGuard:
         return f"{self.per}/{self.by}" if self.by else self.per
 
 
-PriceOverride = Mapping[str, Mapping[str, Any]]
-"""`{model: {"input": USD per 1M tokens, "output": …, "cache_read": …, "cache_write": …}}`."""
+PriceFunction = Callable[[str, Any, datetime], Mapping[str, Any] | None]
+"""`(model, usage, when) -> price`; usage has the call's tokens (`huddle_otel.spend.Usage`), when is its start in UTC.
+None: the next source knows. Called on the app's threads, at the end of each call."""
+PriceOverride = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]] | str | os.PathLike[str] | PriceFunction
+"""`{model: {"input": USD per 1M tokens, "output": …}}` (docs/prices.md), a file of that, or a function."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,6 +440,7 @@ class Settings:
         _check_policy(self, "content", ContentPolicy)
         _check_fallbacks(self.fallbacks)
         _check_guards(self.guards)
+        _check_prices(self.prices)
         if self.truncated_stream not in {"raise", "record"}:
             raise ConfigurationError(
                 field="truncated_stream", value=self.truncated_stream, permitted="'raise' or 'record'"
@@ -525,6 +530,12 @@ def _check_guards(given: tuple[Any, ...]) -> None:
             permitted = "a SpendGuard, several that differ in `per` or `by`, or None"
             raise ConfigurationError(field="spend_guard", value=guard, permitted=permitted)
         names.add(guard.name)
+
+
+def _check_prices(given: Any) -> None:
+    if given is not None and (not isinstance(given, Mapping | str | os.PathLike) and not callable(given)):
+        permitted = "a mapping of models to prices, the path of a file, a function, or None"
+        raise ConfigurationError(field="prices", value=given, permitted=permitted)
 
 
 def _check_bool(name: str, value: object) -> None:
@@ -702,6 +713,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "provider_name": _read_text,
     "tag_metrics": _read_text,
     "truncated_stream": _read_text,
+    "prices": _read_text,
     "http_spans": _read_switch,
     "exporters": _read_text,
     "sigterm": _read_switch,

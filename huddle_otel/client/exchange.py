@@ -381,10 +381,10 @@ class Exchange:
         self._error = self._response = self._early = None  # an exception holds every frame it went through
         if self._body is not None:
             guard("reading", self._body.fold.settle)
-        guard("spend", account, self.answer, request, runtime.prices)
+        duration = clock() - self._started
+        guard("spend", account, self.answer, request, runtime.prices, when=time.time() - duration)
         if runtime.spending is not None and self._holds:
             guard("spend", runtime.spending.settle, self._holds, event, self.answer)
-        duration = clock() - self._started
         runtime.recorder.finish(self.recording, event, self.answer, duration=duration)
 
     def error(self, raised: BaseException | None) -> BaseException | None:

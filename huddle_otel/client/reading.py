@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from huddle_otel.client.clock import clock
 from huddle_otel.client.failures import redact
 from huddle_otel.events import Failure, Fault, Request
-from huddle_otel.spend import UNKNOWN, cost_header, parts_of, spend_of, usage_of
+from huddle_otel.spend import cost_header, parts_of, spend_of, usage_of
 from huddle_otel.spend.prices import PriceTable
 from huddle_otel.spend.usage import fields_of
 from huddle_otel.telemetry.answer import Answer
@@ -129,6 +129,11 @@ def _get(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
+def _tells(choice: Any) -> bool:
+    """Tell whether a choice without content says anything else: who speaks, or why it ends."""
+    return bool(_get(choice, "finish_reason") or _get(_get(choice, "delta"), "role"))
+
+
 class Responses:
     """Responses of this process whose usage did not come with the call that made them. Thread-safe, bounded."""
 
@@ -172,13 +177,19 @@ def _response_id(path: str) -> str:
     return unquote(path[len(_RESPONSES) :].partition("/")[0])
 
 
-def account(answer: Answer, request: Request, table: PriceTable) -> None:
+def account(answer: Answer, request: Request, table: PriceTable, *, when: float) -> None:
     """Decide what of an answer this call used, and what that cost.
 
     What is used is counted once, at the call that had the work done: a POST to an endpoint that is not addressed by an
     id. Whatever else tells of usage (a stored completion, a batch, a run) tells of another call's. One exception: a
     response made here whose making did not tell its usage, which is background mode, is counted by the first later
     call that sees it complete. A response made elsewhere is shown without usage, as it was counted there.
+
+    Args:
+        answer: Takes the spend.
+        request: What was asked.
+        table: The prices in force.
+        when: When the call began, Unix time, s.
     """
     if does_work(request):
         if request.path == "/responses" and answer.usage is None and answer.id is not None:
@@ -186,14 +197,12 @@ def account(answer: Answer, request: Request, table: PriceTable) -> None:
             if not (request.stream or answer.finish_reasons):
                 answer.answered = False  # the answer is still to come, and so is its cost
                 return
-        price(answer, requested=request.model, stream=request.stream, table=table)
+        price(answer, request, headers=not request.stream, table=table, when=when)
     elif answer.usage is not None and responses.count(request.path):
         # a header would tell the cost of looking
-        price(answer, requested=request.model, stream=True, table=table)
+        price(answer, request, headers=False, table=table, when=when)
     else:
         answer.usage, answer.answered = None, False
-    if answer.spend.source == "catalogue" and not _is_text(answer, request.operation):
-        answer.spend = UNKNOWN
 
 
 def does_work(request: Request) -> bool:
@@ -202,22 +211,27 @@ def does_work(request: Request) -> bool:
     return not names or (verb == "create" and names == request.path[1:].split("/"))
 
 
-def _is_text(answer: Answer, operation: str) -> bool:
-    """Tell whether the table applies: it has the prices of text."""
-    about_text = operation in {"chat", "text_completion", "embeddings"} or operation.startswith("responses.")
-    return about_text and answer.usage is not None and not answer.usage.beyond_text
+def _is_text(operation: str) -> bool:
+    """Tell whether an endpoint's tokens are text where usage does not say otherwise."""
+    return operation in {"chat", "text_completion", "embeddings"} or operation.startswith("responses.")
 
 
-def price(answer: Answer, *, requested: str, stream: bool, table: PriceTable) -> None:
+def price(answer: Answer, request: Request, *, headers: bool, table: PriceTable, when: float) -> None:
     """Find what the answer cost. A stream's cost headers are not believed: they are absent, zero or wrong."""
     reported = parts = None
-    if not stream and answer.answered and "x-litellm-response-cost" in answer.headers:  # errors say 0, meaning nothing
+    if headers and answer.answered and "x-litellm-response-cost" in answer.headers:  # errors say 0, meaning nothing
         reported = cost_header(answer.headers["x-litellm-response-cost"])
         parts = parts_of(answer.headers)
     if answer.usage is None and reported is None:
         return
     answer.spend = spend_of(
-        answer.usage, models=(requested, answer.model), reported=reported, table=table, reported_parts=parts
+        answer.usage,
+        models=(request.model, answer.model),
+        reported=reported,
+        table=table,
+        when=when,
+        text=_is_text(request.operation),
+        reported_parts=parts,
     )
 
 
@@ -291,8 +305,9 @@ class StreamFold:
             self.chunks += 1
         if usage is None:
             return True
+        # some upstreams tell on every chunk what was used so far: the last word counts, also of a stream cut short
         self._answer.usage = usage_of(usage) or self._answer.usage
-        return not (self.hide_usage and not content and not any(_get(each, "finish_reason") for each in choices or ()))
+        return not (self.hide_usage and not content and not any(map(_tells, choices or ())))
 
     def _see_choice(self, choice: dict[str, Any]) -> bool:
         reason = choice.get("finish_reason")

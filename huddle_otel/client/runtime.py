@@ -12,12 +12,12 @@ from huddle_otel._version import __version__
 from huddle_otel.client.circuits import Circuits
 from huddle_otel.client.clock import clock
 from huddle_otel.client.exchange import Exchange, resends
+from huddle_otel.client.pricing import price_table
 from huddle_otel.client.spending import Spending
 from huddle_otel.client.targets import Targets
 from huddle_otel.errors import ConfigurationError
 from huddle_otel.events import Request
 from huddle_otel.settings import Settings
-from huddle_otel.spend import PriceTable
 from huddle_otel.telemetry.recorder import Recorder
 
 _LOG: Final = logging.getLogger("huddle_otel")
@@ -42,12 +42,7 @@ class Runtime:
         self.slow_after = breaker.slow_after if breaker is not None else None
         self.probe_timeout = breaker.probe_first_token if breaker is not None else None
         self.watches_limits = rate_limit is not None and rate_limit.from_remaining
-        self.prices = PriceTable.catalogue()
-        if settings.prices:
-            try:
-                self.prices = self.prices.with_overrides(settings.prices)
-            except ValueError as error:
-                raise ConfigurationError(field="prices", value="(as given)", permitted=str(error)) from error
+        self.prices = price_table(settings, self.recorder.trouble)
         self.spending = Spending(settings.guards, self.prices, time.time) if settings.guards else None
         self.recorder.watch(self.circuits.snapshot, self.spending.snapshot if self.spending is not None else list)
         self._refusals: set[tuple[str, str]] = set()

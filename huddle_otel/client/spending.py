@@ -9,9 +9,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from huddle_otel.events import Failure, Fault, Finished, Request, RetryClass
+from huddle_otel.events import Failure, Fault, Finished, Request
 from huddle_otel.policy.call import BUDGET_EXCEEDED, Refused
-from huddle_otel.policy.retry import classify
 from huddle_otel.settings import SpendGuard
 from huddle_otel.spend import PriceTable, current_tags, format_usd, spend_of
 from huddle_otel.spend.guard import Budgets, Hold, Over, settle, worst_case
@@ -51,7 +50,7 @@ class Spending:
         def estimate(guard: SpendGuard) -> int | None:
             most = guard.output_tokens if request.operation != "embeddings" else 0
             usage = worst_case(request.body, output_tokens=most)
-            return spend_of(usage, models=(request.model,), reported=None, table=self._prices).total
+            return spend_of(usage, models=(request.model,), reported=None, table=self._prices, when=self._wall()).total
 
         with self._lock:
             holds, exceeded = self._budgets.reserve(request.model, current_tags(), estimate, self._wall())
@@ -70,12 +69,10 @@ class Spending:
         What nobody can price keeps its reservation, if an upstream answered or may have worked on it; what never
         reached one costs nothing.
         """
-        failure = event.failure
-        maybe = answer.answered or event.double_billing
-        maybe = maybe or (failure is not None and classify(failure) is RetryClass.AMBIGUOUS)
         cost = answer.spend.total
+        free = cost is None and not (answer.answered or event.may_be_billed)
         with self._lock:
-            settle(holds, 0 if cost is None and not maybe else cost)
+            settle(holds, 0 if free else cost)
 
     def snapshot(self) -> list[dict[str, Any]]:
         """Return every account's figures, in nano-dollars and seconds."""

@@ -28,6 +28,7 @@ def chat(asked: Asked) -> Served:
             usage=_wants_usage(request),
             cost=asked.cost(answer.usage),
             with_choice=asked.persona.usage_with_choice,
+            so_far=asked.persona.usage_so_far,
         )
         return Served(model=asked.model, script=script)
     body = plain_json(answer)
@@ -94,6 +95,24 @@ def model(asked: Asked) -> Served | Reply:
     return next((json_of(_row(each)) for each in asked.models if each.id == name), None) or missing(name)
 
 
+def model_info(asked: Asked) -> Served | Reply:
+    """`GET /model/info`, which only LiteLLM has: prices in USD per token, 0 where it knows none."""
+    if not asked.persona.litellm:
+        return missing("info")
+    return json_of({"data": [_info(model) for model in asked.models]})
+
+
+def _info(model: Model) -> Json:
+    prices = {
+        "input_cost_per_token": model.input_per_1m or 0,
+        "output_cost_per_token": model.output_per_1m or 0,
+        "cache_read_input_token_cost": model.cached_per_1m,
+    }
+    info = {name: None if price is None else float(price / 1_000_000) for name, price in prices.items()}
+    params = {"model": f"openai/{model.id}"}
+    return {"model_name": model.id, "litellm_params": params, "model_info": {"id": model.id, **info}}
+
+
 def _row(model: Model) -> Json:
     # LiteLLM says this constant for every model, whoever made it.
     return {"id": model.id, "object": "model", "created": 1_677_610_602, "owned_by": "openai"}
@@ -117,4 +136,5 @@ HANDLERS: Final[dict[tuple[str, ...], Callable[[Asked], Served | Reply]]] = {
     ("POST", "embeddings"): embed,
     ("GET", "models"): models,
     ("GET", "models", "*"): model,
+    ("GET", "model", "info"): model_info,
 }

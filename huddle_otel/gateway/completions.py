@@ -106,10 +106,14 @@ class Events:
         """Each choice's first chunk, without content."""
         return self._each(*_same_for_all('{"role":"assistant","content":""}', self._answer.n))
 
-    def content(self) -> list[bytes]:
-        """The content chunks in order; the choices take turns."""
+    def content(self, *, so_far: bool = False) -> list[bytes]:
+        """The content chunks in order, with the usage up to each if so wished; the choices take turns."""
         answer = self._answer
         tails = _content_choices(answer.pieces, answer.tool, answer.n, answer.logprobs)
+        if so_far:
+            prompt, cached = answer.usage.prompt, answer.usage.cached
+            told = (usage_json(Usage(prompt, number, cached)) for number in range(1, len(tails) + 1))
+            tails = tuple(tail + f',"usage":{usage}'.encode() for tail, usage in zip(tails, told, strict=True))
         return [self._event(tail) for tail in tails]
 
     def empty(self) -> bytes:
@@ -135,16 +139,22 @@ class Events:
 class ChatScript:
     """A chat's stream as `streams.Stream` plays it."""
 
-    __slots__ = ("_answer", "_cost", "_events", "_usage", "_with_choice", "model")
+    __slots__ = ("_answer", "_cost", "_events", "_so_far", "_usage", "_with_choice", "model")
 
-    def __init__(self, answer: Completion, *, usage: bool, cost: float | None, with_choice: bool) -> None:
-        """Of `answer`; with `usage`, a chunk tells it, with its cost (USD) if known and a choice if so wished."""
+    def __init__(
+        self, answer: Completion, *, usage: bool, cost: float | None, with_choice: bool, so_far: bool = False
+    ) -> None:
+        """Of `answer`; with `usage`, a chunk tells it, with its cost (USD) if known and a choice if so wished.
+
+        With `so_far`, every content chunk tells the usage up to it.
+        """
         self.model = answer.model
         self._answer = answer
         self._events = Events(answer)
         self._usage = usage
         self._cost = cost
         self._with_choice = with_choice
+        self._so_far = so_far
 
     def opening(self) -> list[bytes]:
         """Each choice's first chunk, without content."""
@@ -152,7 +162,7 @@ class ChatScript:
 
     def content(self) -> list[bytes]:
         """The content chunks in order."""
-        return self._events.content()
+        return self._events.content(so_far=self._so_far)
 
     def empty(self) -> bytes:
         """A chunk with an empty delta."""

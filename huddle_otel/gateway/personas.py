@@ -35,6 +35,8 @@ class Persona:
     """Whether the usage chunk says `usage.cost` (USD) for priced models."""
     hint_headers: tuple[str, ...]
     """Headers that carry an upstream's `Retry-After`."""
+    usage_so_far: bool = False
+    """Whether every content chunk tells the usage up to it, as vLLM does with `continuous_usage_stats`."""
     version: str = ""
     """LiteLLM's version."""
 

@@ -370,12 +370,14 @@ def _attempt(state: _Call, failure: Failure, delay: float | None) -> AttemptFail
 def _finished(state: _Call, reply: Reply) -> Finished:
     """Judge the call by the last thing the programme was told."""
     outcome, failure, told = Outcome.CANCELLED, None, reply is None
+    may_be_billed = state.ambiguous > 0 or isinstance(reply, Interrupted)  # the latter: while an attempt was under way
     if isinstance(reply, Answered):
         outcome = Outcome.OK
     elif isinstance(reply, Ended):
         outcome, failure, told = reply.outcome, reply.failure, reply.failure is not None
     elif isinstance(reply, Failed):
         outcome, failure, told = Outcome.ERROR, reply.failure, True
+        may_be_billed = may_be_billed or retry.may_be_billed(failure)
     elif isinstance(reply, Refused):
         blocked = reply.failure.error_type == BUDGET_EXCEEDED
         outcome, failure, told = Outcome.BLOCKED if blocked else Outcome.REJECTED, reply.failure, True
@@ -389,4 +391,5 @@ def _finished(state: _Call, reply: Reply) -> Finished:
         circuit=state.circuit,
         last_result="" if told else str(outcome),
         double_billing=state.ambiguous > 0,
+        may_be_billed=may_be_billed,
     )

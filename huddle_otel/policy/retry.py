@@ -48,6 +48,11 @@ def classify(failure: Failure) -> RetryClass:
     return _classify_status(failure, status or 0)
 
 
+def may_be_billed(failure: Failure) -> bool:
+    """Tell whether an upstream may have worked on what failed. One that was late may still be at it."""
+    return failure.fault is Fault.DEADLINE or classify(failure) in {RetryClass.AMBIGUOUS, RetryClass.COMMITTED}
+
+
 def is_deterministic(failure: Failure) -> bool:
     """Tell whether the upstream refused this request itself, whatever the status says."""
     return failure.kind in _DETERMINISTIC_KINDS or any(cause in failure.message for cause in _DETERMINISTIC_CAUSES)

@@ -128,6 +128,16 @@ def format_usd(amount: int | None) -> str:
     return f"{sign}${dollars:,}.{decimals}"
 
 
+def decimal(amount: int) -> str:
+    """Write an amount exactly, for files and JSON: ``2.5`` USD, without exponent, trailing zeros or sign for dollars.
+
+    Args:
+        amount: Nano-dollars, not negative.
+    """
+    dollars, fraction = divmod(amount, NANO)
+    return f"{dollars}.{fraction:09d}".rstrip("0").rstrip(".")
+
+
 def _decimal(text: str) -> Decimal | None:
     # Decimal() also reads underscores and foreign digits, which no header and no price list contains.
     if len(text) > _MAX_TEXT or "_" in text or not text.isascii():

@@ -6,15 +6,12 @@ The order of belief:
    real, and replacing a statement by an estimate would invent a charge. The estimate stays beside it in ``estimate``,
    so a gateway that wrongly says 0 shows up as a difference. Callers pass no header for streams and failed calls, where
    the gateway's header is known to be wrong.
-2. The price table, when both input and output tokens are known.
+2. The price table: the user's own prices, else the catalogue, else ``genai-prices``; when both input and output tokens
+   are known, and the price has a rate for each kind of them.
 3. Nothing: ``total`` is ``None``. Unknown is never written as 0.
 
-What the table's amount is, and is not:
-
-* Reasoning tokens are inside the output and priced as output.
-* Cached input without a stated cache price is priced as plain input. For reads that is an upper bound. Cache writes can
-  cost more than plain input at some vendors, so for them it is only the nearest stated price.
-* Audio and image tokens are priced as text: the table states one input and one output price.
+What a price makes of the tokens is in ``costs``. Neither it nor a price list knows of tool fees, discounts, batch and
+priority tiers of service.
 """
 
 from __future__ import annotations
@@ -22,12 +19,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from huddle_otel.spend.costs import costs_of
 from huddle_otel.spend.money import cost_header, divide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from huddle_otel.spend.prices import Price, PriceTable
+    from huddle_otel.spend.price import Price
+    from huddle_otel.spend.prices import PriceTable
     from huddle_otel.spend.usage import Usage
 
 Source = Literal["gateway", "override", "catalogue", "genai-prices", "unknown"]
@@ -54,13 +53,13 @@ class Spend:
     total: int | None = None
     source: Source = "unknown"
     input: int | None = None
-    """Input neither read from nor written to a prompt cache."""
+    """Input neither read from nor written to a prompt cache, audio and images included."""
     output: int | None = None
-    """Output, reasoning included."""
+    """Output; reasoning, audio and images included."""
     cache_read: int | None = None
     cache_write: int | None = None
-    """Each part is rounded by itself: the four may differ from ``total`` by 2 nano-dollars, and a gateway's total may
-    hold tool fees, margins and discounts that are in none of them."""
+    """Each part is rounded by itself: the four may differ from ``total`` by 2 nano-dollars, and a price per call, or a
+    gateway's tool fees, margins and discounts, are in none of them."""
     estimate: int | None = None
     """What the table says, also when the gateway reported, so that the difference can be measured."""
 
@@ -69,12 +68,14 @@ UNKNOWN: Final = Spend()
 """The spend of a call nobody has priced."""
 
 
-def spend_of(
+def spend_of(  # noqa: PLR0913 - all but the first by name, and most have a default
     usage: Usage | None,
     *,
     models: tuple[str | None, ...],
     reported: int | None,
     table: PriceTable,
+    when: float | None = None,
+    text: bool = True,
     reported_parts: Mapping[Part, int | None] | None = None,
 ) -> Spend:
     """Decide what one call cost. See the module for the order of belief.
@@ -86,6 +87,9 @@ def spend_of(
         reported: The gateway's cost header in nano-dollars, for calls that were not streamed. Without one,
             ``usage.cost`` is the gateway's word.
         table: Prices for the estimate.
+        when: When the call began, Unix time, s; ``None``: prices that change with time are taken as they were last.
+        text: The call's tokens are text, as far as usage does not say otherwise. Those of images and sound may be
+            anything: the prices of lists are used only if usage says of each token what it is; a user's own always.
         reported_parts: The gateway's own split, see :func:`parts_of`. Used only under a gateway total.
 
     Returns:
@@ -93,8 +97,10 @@ def spend_of(
     """
     if reported is None and usage is not None:
         reported = usage.cost
-    price = None if usage is None else _first_price(models, table)
-    costs = None if usage is None or price is None else _costs(usage, price)
+    price = None if usage is None else _first_price(models, table, usage, when)
+    costs = None
+    if usage is not None and price is not None and (text or _applies(price, usage)):
+        costs = costs_of(usage, price)
     estimate = None if costs is None else divide(sum(costs), TOKENS_PER_RATE)
     if reported is not None:
         # No table split under a gateway total: the two need not agree, and a mixed record explains nothing.
@@ -115,8 +121,8 @@ def spend_of(
         source=price.source,
         input=divide(costs[0], TOKENS_PER_RATE),
         output=divide(costs[1], TOKENS_PER_RATE),
-        cache_read=divide(costs[2], TOKENS_PER_RATE),
-        cache_write=divide(costs[3], TOKENS_PER_RATE),
+        cache_read=costs[2] and divide(costs[2], TOKENS_PER_RATE),  # mostly 0
+        cache_write=costs[3] and divide(costs[3], TOKENS_PER_RATE),
         estimate=estimate,
     )
 
@@ -133,25 +139,13 @@ def parts_of(headers: Mapping[str, str]) -> dict[Part, int | None]:
     return {part: cost_header(headers.get(name)) for part, name in PART_HEADERS.items()}
 
 
-def _first_price(models: tuple[str | None, ...], table: PriceTable) -> Price | None:
+def _first_price(models: tuple[str | None, ...], table: PriceTable, usage: Usage, when: float | None) -> Price | None:
     for model in models:
-        if model and (price := table.find(model)) is not None:
+        if model and (price := table.find(model, usage=usage, when=when)) is not None:
             return price
     return None
 
 
-def _costs(usage: Usage, price: Price) -> tuple[int, int, int, int] | None:
-    """Cost of plain input, output, cache reads and cache writes, in nano-dollars times TOKENS_PER_RATE: still exact."""
-    tokens_in, tokens_out = usage.input_tokens, usage.output_tokens
-    if tokens_in is None or tokens_out is None:
-        return None  # half a bill is not a total
-    read = usage.cache_read_tokens or 0
-    written = usage.cache_write_tokens or 0
-    plain = tokens_in - read - written
-    if plain < 0:
-        # More cached than input: this answer counts cached tokens beside the input, not inside it.
-        plain = tokens_in
-    rate = price.input
-    rate_read = rate if price.cache_read is None else price.cache_read
-    rate_written = rate if price.cache_write is None else price.cache_write
-    return plain * rate, tokens_out * price.output, read * rate_read, written * rate_written
+def _applies(price: Price, usage: Usage) -> bool:
+    """Tell whether a price is one for tokens that may be anything: a list's input and output are those of text."""
+    return price.source == "override" or usage.is_split

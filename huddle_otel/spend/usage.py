@@ -62,9 +62,11 @@ class Usage:
     """The gateway's own ``usage.cost``, in nano-dollars."""
 
     @property
-    def beyond_text(self) -> bool:
-        """Whether it holds tokens that cost other than text: sound, or pictures made. Pictures read cost as text."""
-        return bool(self.input_audio_tokens or self.output_audio_tokens or self.output_image_tokens)
+    def is_split(self) -> bool:
+        """Whether it says of every token whether it is text, sound or picture."""
+        into = (self.input_text_tokens or 0) + (self.input_audio_tokens or 0) + (self.input_image_tokens or 0)
+        out = (self.output_text_tokens or 0) + (self.output_audio_tokens or 0) + (self.output_image_tokens or 0)
+        return self.input_tokens == into and self.output_tokens == out
 
 
 def usage_of(usage: object) -> Usage | None:

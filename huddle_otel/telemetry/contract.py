@@ -213,8 +213,8 @@ COST_UNKNOWN: Final = Metric(
     name="huddle.client.cost.unknown",
     kind=Kind.COUNTER,
     unit="{call}",
-    description="Answered calls that nobody could price.",
-    attributes=(MODEL,),
+    description="Calls that cost something, or may have, and that nobody could price.",
+    attributes=(MODEL, OUTCOME),
 )
 COST_WASTE: Final = Metric(
     name="huddle.client.cost.waste.usd",
@@ -234,7 +234,7 @@ TOKENS_USED: Final = Metric(
     name="huddle.client.tokens",
     kind=Kind.COUNTER,
     unit="{token}",
-    description="Tokens; cache_read and cache_write are part of input, reasoning is part of output.",
+    description="Tokens by kind; input and output are all of them, every other type is a part of one of these.",
     attributes=(MODEL, "type", "tags"),
 )
 ATTEMPTS_MADE: Final = Metric(

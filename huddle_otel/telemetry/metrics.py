@@ -35,6 +35,10 @@ _TOKEN_TYPES: Final = (
     ("cache_read", "cache_read_tokens"),
     ("cache_write", "cache_write_tokens"),
     ("reasoning", "reasoning_tokens"),
+    ("input_audio", "input_audio_tokens"),
+    ("input_image", "input_image_tokens"),
+    ("output_audio", "output_audio_tokens"),
+    ("output_image", "output_image_tokens"),
 )
 _ZEROED: Final = 50
 """Operations with models whose usual series start at 0: the SDK keeps 2,000 series of a metric, and lumps the rest."""
@@ -242,7 +246,9 @@ def _zeros(operation: str, model: str) -> Iterator[tuple[Metric, Key, float]]:
     yield contract.DOUBLE_BILLINGS, (by_model,), 0
     for outcome in _WASTED:
         yield contract.COST_WASTE, (by_model, (contract.OUTCOME, str(outcome))), 0
-    for metric in (contract.COST_UNKNOWN, contract.COST_DIFFERENCE, contract.WAITED):
+    for outcome in (Outcome.OK, *_WASTED):
+        yield contract.COST_UNKNOWN, (by_model, (contract.OUTCOME, str(outcome))), 0
+    for metric in (contract.COST_DIFFERENCE, contract.WAITED):
         yield metric, (by_model,), 0
 
 
@@ -268,8 +274,11 @@ def _changes(
     fault = event.failure.fault if event.failure is not None else _OUTCOME_FAULTS.get(event.outcome)
     if request.stream and fault is not None and fault in _STREAM_FAULTS:
         yield contract.STREAM_FAULTS, (by_model, ("kind", _STREAM_FAULTS[fault])), 1
+    ended = (by_model, (contract.OUTCOME, str(event.outcome)))
     if event.outcome is not Outcome.OK and answer.spend.total:
-        yield contract.COST_WASTE, (by_model, (contract.OUTCOME, str(event.outcome))), usd(answer.spend.total)
+        yield contract.COST_WASTE, ended, usd(answer.spend.total)
+    if answer.spend.total is None and (answer.answered or event.may_be_billed):
+        yield contract.COST_UNKNOWN, ended, 1
     yield from _money(answer, by_model, tags)
 
 
@@ -279,8 +288,6 @@ def _money(
     usage, spend = answer.usage, answer.spend
     if spend.total is not None:
         yield contract.COST_USD, (by_model, ("source", spend.source), *tags), usd(spend.total)
-    elif answer.answered:
-        yield contract.COST_UNKNOWN, (by_model,), 1
     if spend.source == "gateway" and spend.total is not None and spend.estimate is not None:
         yield contract.COST_DIFFERENCE, (by_model,), usd(spend.total - spend.estimate)
     if usage is None:

@@ -155,13 +155,14 @@ class Recorder:
             self.trouble(component, error)
             return None
 
-    def trouble(self, component: str, error: BaseException) -> None:
-        """Count a fault of ours; say it once."""
+    def trouble(self, component: str, error: BaseException, told: str = "") -> None:
+        """Count a fault of ours; say it once for each component: `told`, or the error's type."""
         with suppress(Exception):
             self._metrics.tallies.add_all([(contract.TELEMETRY_ERRORS, (("component", component),), 1)])
         if component not in self._told:
             self._told.add(component)
-            _LOG.warning("huddle_otel: %s failed and is skipped (%s); calls go on", component, type(error).__name__)
+            what = told or type(error).__name__
+            _LOG.warning("huddle_otel: %s failed and is skipped (%s); calls go on", component, what)
 
 
 def attach(span: Span) -> Any:

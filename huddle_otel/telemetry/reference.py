@@ -71,7 +71,12 @@ ANSWER: Final = (
     _a("huddle.cost.output", "double, USD", "known apart", "0.0013"),
     _a("huddle.cost.cache_read", "double, USD", "known apart", "0.000036"),
     _a("huddle.cost.cache_write", "double, USD", "known apart", "0"),
-    _a(contract.COST_SOURCE, "string", "answered: `gateway`, `override`, `catalogue` or `unknown`", "gateway"),
+    _a(
+        contract.COST_SOURCE,
+        "string",
+        "answered, or perhaps billed: `gateway`, `override`, `catalogue` or `unknown`",
+        "gateway",
+    ),
 )
 END: Final = (
     _a(contract.OUTCOME, "string", "always: `ok`, `error`, `rejected`, `cancelled`, `abandoned`, `truncated`", "ok"),

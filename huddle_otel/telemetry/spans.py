@@ -154,6 +154,8 @@ def finish(span: Span, event: Finished, answer: Answer, within: Outer | None) ->
         answered: dict[str, Any] = {}
         _add_response(answered, answer)
         _add_usage(answered, answer)
+        if answer.answered or event.may_be_billed or answer.spend.total is not None:
+            answered[contract.COST_SOURCE] = answer.spend.source
         attributes, answered = _sound(attributes), _sound(answered)
         attributes.update(answered if within is None else add_missing(within.span, answered))
         span.set_attributes(attributes)
@@ -204,8 +206,6 @@ def _add_usage(attributes: dict[str, Any], answer: Answer) -> None:
             part = getattr(spend, field)
             if part is not None:
                 attributes[name] = usd(part)
-    if answer.answered or spend.total is not None:
-        attributes[contract.COST_SOURCE] = spend.source
 
 
 def _add_gateway(attributes: dict[str, Any], answer: Answer) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 import huddle_otel
 from huddle_otel.cli.commands import prices
-from huddle_otel.spend import PriceTable, catalogue
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Command
@@ -59,28 +58,6 @@ def test_an_interrupt_is_exit_code_130(command: Command, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(prices, "_run", interrupted)
     assert command("prices", "list").code == 130
-
-
-def test_prices_list_shows_every_model(command: Command) -> None:
-    done = command("prices", "list")
-    assert done.code == 0
-    assert all(model.id in done.out for model in catalogue())
-    assert max(map(len, done.out.splitlines())) <= 80
-    assert done.out.count("unknown") == 2 * (len(catalogue()) - len(PriceTable.catalogue()))
-
-
-def test_prices_show_reads_spellings(command: Command) -> None:
-    done = command("prices", "show", "openai/gpt-4.1-2025-04-14")
-    assert done.code == 0
-    assert "$2.00" in done.out
-    assert "$8.00" in done.out
-
-
-def test_prices_of_an_unknown_model_are_unknown(command: Command) -> None:
-    done = command("prices", "show", "house-llama[red]")
-    assert done.code == 1
-    assert "house-llama[red]: no price known" in done.out
-    assert "not as zero" in done.out.replace("\n", " ")
 
 
 def test_a_reader_that_leaves_early_is_no_crash() -> None:

@@ -24,8 +24,7 @@ import pytest
 from huddle_otel.cli.serve import calls, overview
 from huddle_otel.cli.serve.cache import Cache
 from huddle_otel.cli.serve.days import Day, Days
-from huddle_otel_exporters.ledger import LedgerError
-from huddle_otel_exporters.ledger.file import COLUMNS
+from huddle_otel_exporters.ledger import COLUMNS, LedgerError
 from tests.cli.serving import Served, put, serving
 from tests.exporters.test_ledger import RECORD
 

@@ -47,6 +47,10 @@ RECORD: Final = CallRecord(
     cache_read_tokens=4,
     cache_write_tokens=0,
     reasoning_tokens=2,
+    input_audio_tokens=3,
+    input_image_tokens=1,
+    output_audio_tokens=None,
+    output_image_tokens=0,
     cost=88_000,
     cost_source="gateway",
     cost_input=24_000,
@@ -302,7 +306,7 @@ def test_a_newer_schema_is_left_alone(writer: Writer, path: Path) -> None:
     writer.shutdown()
     with closing(sqlite3.connect(path)) as newer:
         newer.execute(f"PRAGMA user_version = {len(file.MIGRATIONS) + 1}")
-    with pytest.raises(DeliveryError, match="schema version 2, and this huddle-otel knows 1"):
+    with pytest.raises(DeliveryError, match="schema version 3, and this huddle-otel knows 2"):
         writer.export([RECORD])
     with pytest.raises(LedgerError, match="upgrade it"):
         open_reader(path)
@@ -316,6 +320,27 @@ def test_an_older_schema_is_brought_up_to_date(writer: Writer, path: Path, monke
         open_reader(path)
     writer.export([RECORD])
     assert rows(path, "model, later") == [("gpt-4.1", None)] * 2
+
+
+def test_the_first_schema_is_brought_up_to_date_with_nothing_lost(writer: Writer, path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(file.MIGRATIONS[0])
+        old.execute(f"PRAGMA application_id = {file.APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 1")
+        before = {name for _, name, *_ in old.execute("PRAGMA table_info(calls)")}
+        old.execute(
+            "INSERT INTO calls (model, started, input_tokens, cost) VALUES ('old', ?, 12, 88000)", [RECORD.started]
+        )
+        old.commit()
+    with pytest.raises(LedgerError, match="schema version 1, and this huddle-otel reads 2"):
+        open_reader(path)
+    added = set(file.COLUMNS) - before
+    assert added == {"input_audio_tokens", "input_image_tokens", "output_audio_tokens", "output_image_tokens"}
+    writer.export([RECORD])
+    told = "model, input_tokens, cost, input_audio_tokens, input_image_tokens, output_audio_tokens, output_image_tokens"
+    assert rows(path, told) == [("old", 12, 88_000, None, None, None, None), ("gpt-4.1", 12, 88_000, 3, 1, None, 0)]
+    assert sound(path)
 
 
 def test_no_ledger_yet_says_how_to_get_one(path: Path) -> None:

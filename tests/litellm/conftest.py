@@ -21,10 +21,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from huddle_otel.gateway import Gateway, Model
 from tests.litellm.cases import PLAIN, STATUSES, STREAMS
 from tests.litellm.lab import MESSAGES, Lab
+from tests.litellm.mix import KINDS
 from tests.litellm.proxy import LIFETIME_SECONDS, Deployment, Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.litellm.cases import Case
 
@@ -56,6 +57,7 @@ def _deployments() -> list[Deployment]:
     table = [(case, mode) for mode, own in zip(MODES, (PLAIN, STREAMS), strict=True) for case in (*STATUSES, *own)]
     return [
         *_OTHERS,
+        *(kind.deployment for kind in KINDS),
         *(
             Deployment(model_of(case, mode, driver), prices=PRICES, extra=dict(case.extra))
             for case, mode in table
@@ -67,10 +69,13 @@ def _deployments() -> list[Deployment]:
 @pytest.fixture(scope="session")
 def upstream() -> Iterator[Gateway]:
     """What stands for the model provider. It takes any key: the gateway's own for its upstream is no concern here."""
+    mixed = {kind.name: kind.model for kind in KINDS}
     models = [
         Model(each.name, cached_tokens=3, reasoning_tokens=4) if each.name == "cached" else Model(each.name)
         for each in _deployments()
+        if each.name not in mixed
     ]
+    models += mixed.values()
     with Gateway(persona="openai", key=None, models=models, max_seconds=LIFETIME_SECONDS) as gateway:
         yield gateway
 
@@ -124,3 +129,22 @@ def lab(
     written = proxy.written()
     yield lab
     print(proxy.output(since=written))  # noqa: T201 -- pytest shows it with a failed test only
+
+
+# --- what a run is to print -------------------------------------------------------------------------------------------
+
+_REPORT: Final = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """`report(text)`: have it printed at the end of the run, so that it is in the log of a good one, too."""
+    return pytestconfig.stash.setdefault(_REPORT, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what tests have to report."""
+    texts = config.stash.get(_REPORT, [])
+    if texts:
+        terminalreporter.section("reconciliation")
+        terminalreporter.write_line("\n\n".join(texts))

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from tests.litellm import book
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 START_SECONDS: Final = 150.0
 """Usually 15 to 20 s; a busy machine with cold files takes several times that."""
-LIFETIME_SECONDS: Final = 900
+LIFETIME_SECONDS: Final = 1800
 """The proxy ends by itself after this, should the test run be killed before it can stop it."""
 _STOP_SECONDS: Final = 5.0
 _LOG_TAIL: Final = 8_000
@@ -99,7 +101,11 @@ class Proxy:
             "model_list": [_entry(deployment, upstream) for deployment in deployments],
             # num_retries stays the gateway's own default: stopping it is what x-litellm-num-retries is for
             "router_settings": {"optional_pre_call_checks": ["enforce_model_rate_limits"]},
-            "litellm_settings": {"telemetry": False, "enable_post_custom_auth_checks": True},
+            "litellm_settings": {
+                "telemetry": False,
+                "enable_post_custom_auth_checks": True,
+                "callbacks": ["book.book"],
+            },
             "general_settings": {
                 "master_key": f"sk-{secrets.token_hex(16)}",
                 "custom_auth": "auth_hook.authenticate",
@@ -107,6 +113,7 @@ class Proxy:
             },
         }
         (folder / "auth_hook.py").write_text(_AUTH, "utf-8")
+        (folder / "book.py").write_text(book.MODULE, "utf-8")
         (folder / "config.yaml").write_text(json.dumps(config, indent=1), "utf-8")  # JSON is YAML
         self._command = [sys.executable, "-c", _BOUNDED, str(LIFETIME_SECONDS), str(program)]
         self._command += ["--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(self._port)]
@@ -117,6 +124,10 @@ class Proxy:
     def url(self) -> str:
         """What a client takes as `base_url`."""
         return f"http://127.0.0.1:{self._port}/v1"
+
+    def book(self) -> dict[str, list[book.Entry]]:
+        """What the proxy says each request came to, by call id; it writes a moment after its answer."""
+        return book.read(self._folder / "book.jsonl")
 
     def key(self, situation: str = "good") -> str:
         """A key the proxy answers in this way; `limited.x` and `limited.y` are two keys of one kind."""
@@ -168,6 +179,7 @@ class Proxy:
             "NO_PROXY": "*",
             "PATH": os.defpath,
             "PYTHONUNBUFFERED": "1",
+            "TEST_BOOK": str(self._folder / "book.jsonl"),
             "TEST_KEY_PREFIX": self._key_prefix,
         }
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from huddle_otel.spend import PriceTable, catalogue
-from huddle_otel.spend import prices as prices_module
 from huddle_otel.spend.money import nano
+from huddle_otel.spend.names import VENDOR_PREFIXES
 
 ROOT = Path(__file__).parents[2]
 PACKAGED = Path(str(resources.files("huddle_otel.spend"))) / "catalogue.json"
@@ -43,7 +43,7 @@ def test_every_row_is_sound(model: Any) -> None:
     assert (model.input is None) == (model.output is None)
     assert model.cache_read is None  # not stated by the source, which is not the same as free
     assert model.cache_write is None
-    assert model.vendor in prices_module._VENDOR_PREFIXES
+    assert model.vendor in VENDOR_PREFIXES
     assert "/" not in model.id
     assert model.estimate == (model.input is not None)
     if model.input is not None:

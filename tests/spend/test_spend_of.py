@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import huddle_otel.spend as door
 from huddle_otel.spend import UNKNOWN, Price, PriceTable, Source, Spend, Usage, parts_of, spend_of
-from huddle_otel.spend.prices import MAX_RATE, PriceSource
+from huddle_otel.spend.price import MAX_RATE, PriceSource
 from huddle_otel.spend.usage import MAX_TOKENS
 
 TABLE = PriceTable.catalogue()

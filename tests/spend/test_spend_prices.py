@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huddle_otel.spend import Price, PriceTable, catalogue
-from huddle_otel.spend.prices import MAX_RATE, table_of
+from huddle_otel.spend.price import MAX_RATE
+from huddle_otel.spend.prices import table_of
 
 TABLE = PriceTable.catalogue()
 PRICE = Price(input=1, output=2, source="override")

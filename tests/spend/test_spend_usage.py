@@ -128,17 +128,18 @@ def test_sound_by_the_second_has_no_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("usage", "beyond"),
+    ("usage", "split"),
     [
-        (Usage(input_tokens=1, input_image_tokens=1, input_text_tokens=1, output_text_tokens=1), False),
-        (Usage(input_audio_tokens=0, output_audio_tokens=0, output_image_tokens=0), False),
-        (Usage(input_audio_tokens=1), True),
-        (Usage(output_audio_tokens=1), True),
-        (Usage(output_image_tokens=1), True),
+        (Usage(input_tokens=3, output_tokens=1, input_image_tokens=1, input_text_tokens=2, output_text_tokens=1), True),
+        (Usage(input_tokens=3, output_tokens=0, input_audio_tokens=3), True),
+        (Usage(input_tokens=3, output_tokens=1, input_audio_tokens=3), False),
+        (Usage(input_tokens=3, output_tokens=0), False),
+        (Usage(input_tokens=3, output_tokens=0, input_text_tokens=4), False),
+        (Usage(), False),
     ],
 )
-def test_what_costs_other_than_text(usage: Usage, beyond: bool) -> None:
-    assert usage.beyond_text is beyond
+def test_whether_every_token_has_its_kind(usage: Usage, split: bool) -> None:
+    assert usage.is_split is split
 
 
 def test_embeddings_have_no_output() -> None:

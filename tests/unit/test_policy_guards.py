@@ -564,6 +564,36 @@ def test_what_may_have_been_billed_stays_so_through_a_refusal_and_is_not_retried
     assert (end.outcome, end.attempts, end.failure, end.double_billing) == (Outcome.ERROR, 3, DOWN, True)
 
 
+_LATE = fault(Fault.DEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([IN, (Send, Answered()), DONE], False),
+        ([IN, (Send, Ended(Outcome.ABANDONED, None)), DONE], False),  # what came of it tells of its cost
+        ([IN, (Send, Failed(BAD, 1.0)), DONE], False),
+        ([IN, (Send, Failed(fault(Fault.APP), 1.0)), DONE], False),
+        ([(Admit, Refused(OPEN))], False),
+        ([IN, (Send, Failed(BUSY, 1.0)), DONE, PAY, (Sleep, Interrupted())], False),
+        ([IN, (Send, Interrupted()), DONE], True),
+        ([IN, (Send, Failed(_LATE, 1.0)), DONE], True),
+        ([IN, (Send, Failed(fault(Fault.DISCONNECT, delivered=True), 1.0)), DONE], True),
+        ([IN, (Send, Failed(DOWN, 1.0)), *again(), IN, (Send, Failed(BAD, 3.0)), DONE], True),
+        ([IN, (Send, Failed(DOWN, 1.0)), *again(), IN, (Send, Failed(DOWN, 3.0)), DONE], True),
+        ([IN, (Send, Failed(DOWN, 1.0)), DONE, PAY, (Sleep, Interrupted())], True),
+    ],
+)
+def test_what_an_upstream_may_have_worked_on_may_be_billed(steps: list[Step], expected: bool) -> None:
+    _, end = play(steps)
+    assert end.may_be_billed is expected
+
+
+def test_the_only_attempt_may_be_billed_without_any_retry() -> None:
+    assert play([IN, (Send, Failed(DOWN, 1.0)), DONE], retry=None)[1].may_be_billed
+    assert not play([IN, (Send, Failed(BUSY, 1.0)), DONE], retry=None)[1].may_be_billed
+
+
 def test_an_empty_budget_ends_the_retries() -> None:
     seen, end = play([IN, (Send, Failed(BUSY, 1.0)), DONE, (Withdraw, Paid(enough=False))])
     assert (end.outcome, end.attempts, end.causes) == (Outcome.ERROR, 1, ())

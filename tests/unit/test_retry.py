@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huddle_otel.events import Failure, Fault, RetryClass
-from huddle_otel.policy.retry import backoff, classify, delay
+from huddle_otel.policy.retry import backoff, classify, delay, may_be_billed
 from huddle_otel.settings import RetryPolicy
 
 A, B, C, D, E = RetryClass
@@ -69,6 +69,13 @@ CLASSES: list[tuple[RetryClass, Failure]] = [
 @pytest.mark.parametrize(("expected", "failure"), CLASSES)
 def test_the_class_of_a_failure(expected: RetryClass, failure: Failure) -> None:
     assert classify(failure) is expected
+
+
+@pytest.mark.parametrize(("retry_class", "failure"), CLASSES)
+def test_what_may_be_billed(retry_class: RetryClass, failure: Failure) -> None:
+    """Not only what is worth another attempt: a call that ran out of time may still be worked on."""
+    late = failure.fault is Fault.DEADLINE
+    assert may_be_billed(failure) is (late or retry_class in {C, D})
 
 
 POLICY = RetryPolicy(max_attempts=3, base=0.5, cap=8.0, max_ambiguous=1)

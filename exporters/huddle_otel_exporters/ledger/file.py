@@ -32,12 +32,20 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX calls_started ON calls (started)
     """,
+    """
+    ALTER TABLE calls ADD COLUMN input_audio_tokens INT;
+    ALTER TABLE calls ADD COLUMN input_image_tokens INT;
+    ALTER TABLE calls ADD COLUMN output_audio_tokens INT;
+    ALTER TABLE calls ADD COLUMN output_image_tokens INT
+    """,
 )
 """Statements that lead from one schema version to the next; the version is how many have been applied."""
 COLUMNS: Final = tuple(field.name for field in fields(CallRecord))
-"""Columns of `calls` after `id`, in order."""
+"""Columns of `calls` beside `id`, in the record's order."""
 BUSY: Final = 1.0
 """Seconds SQLite waits for another process's lock, on the writer's thread; what is not written is tried again."""
+LOG_BYTES: Final = 16 * 2**20
+"""What the write-ahead log shrinks to, after a reader that took long has made it grow: four times its usual size."""
 _SETTLING: Final = 1.0
 """Seconds to try turning on the write-ahead log, for which SQLite does not wait: all make the file at once, one can."""
 _MAGIC: Final = b"SQLite format 3\x00"
@@ -104,6 +112,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     try:
         if _version(connection, path) < len(MIGRATIONS):
             _migrate(connection, path)
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
     except sqlite3.Error as error:
         connection.close()
@@ -204,6 +213,11 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     connection.execute("COMMIT")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on, unless it is: whoever made the file may have been killed before it could."""
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
     until = time.monotonic() + _SETTLING
     while True:
         try:

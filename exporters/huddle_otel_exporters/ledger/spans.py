@@ -21,7 +21,7 @@ from huddle_otel_exporters.ledger import file
 from huddle_otel_exporters.ledger.writer import Writer
 
 _NANO: Final = 10**9
-_TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+_TOKENS: Final = tuple(name for name in file.COLUMNS if name.endswith("_tokens"))
 
 
 class LedgerSpanExporter(SpanExporter):
@@ -74,7 +74,7 @@ def record_of(span: ReadableSpan) -> CallRecord:
         attempts=said.get(contract.ATTEMPTS, 0),
         waited=said.get(contract.WAIT, 0.0),
         double_billing=bool(said.get(contract.DOUBLE_BILLING, False)),
-        answered=outcome == "ok" or cost is not None or contract.RESPONSE_ID in said,
+        answered=outcome == "ok" or contract.COST_SOURCE in said or contract.RESPONSE_ID in said,
         fell_back_from=said.get(contract.FALLBACK_FROM),
         cost=cost,
         cost_source=str(said.get(contract.COST_SOURCE, "unknown")),

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -38,6 +39,8 @@ MEBIBYTES: Final = 1024.0
 _DAY: Final = 86_400.0
 _CHUNK: Final = 10_000
 """Rows deleted in one transaction, so that no other process waits long."""
+_QUIESCE: Final = 0.2
+"""Seconds a fork waits at most for a batch that is being written: one takes milliseconds."""
 _INT: Final = 2**63
 _INSERT: Final = f"INSERT INTO calls ({', '.join(file.COLUMNS)}) VALUES ({', '.join('?' * len(file.COLUMNS))})"  # noqa: S608 - names of ours
 Now = Callable[[], float]
@@ -93,10 +96,12 @@ class Writer:
         self._days = number("HUDDLE_OTEL_LEDGER_DAYS", DAYS)
         self._bytes = number("HUDDLE_OTEL_LEDGER_MB", MEBIBYTES) * 2**20
         self._busy = threading.Lock()
+        self._held = False
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._offset = wall() - monotonic()
         self._trimmed = -TRIM_EVERY
+        _alive.add(self)
 
     def export(self, records: Iterable[CallRecord]) -> SpanExportResult:
         """Write a batch: all of it, or nothing.
@@ -163,6 +168,28 @@ class Writer:
             if aside is not None:
                 _LOG.warning("huddle_otel: the ledger was damaged; it is now %s, and a new one begins", aside)
 
+    # --- forks --------------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Close the file until the fork is over.
+
+        A child inherits SQLite's memory of its locks and not the locks. With the file open, the child would take it for
+        locked, and the parent, when it closes the file, would delete the log that the child goes on writing to.
+        """
+        self._held = self._busy.acquire(timeout=_QUIESCE)
+        if self._held:
+            self._close()
+
+    def after_fork(self) -> None:
+        """Go on in the parent."""
+        if self._held:
+            self._held = False
+            self._busy.release()
+
+    def in_child(self) -> None:
+        """Go on in the child, with a lock of its own."""
+        self._busy, self._held = threading.Lock(), False
+
     # --- age and size -------------------------------------------------------------------------------------------------
 
     def _trim(self) -> None:
@@ -181,6 +208,26 @@ class Writer:
             _delete(connection, "id <= ?", last)
         connection.executescript("PRAGMA incremental_vacuum")  # execute() would free one page
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # only now does the file get smaller
+
+
+_alive: Final[weakref.WeakSet[Writer]] = weakref.WeakSet()
+
+
+def _each(action: Callable[[Writer], None]) -> Callable[[], None]:
+    """Return a function that does this for every writer of the process."""
+
+    def act() -> None:
+        for writer in tuple(_alive):
+            action(writer)
+
+    return act
+
+
+os.register_at_fork(
+    before=_each(Writer.before_fork),
+    after_in_parent=_each(Writer.after_fork),
+    after_in_child=_each(Writer.in_child),
+)
 
 
 def _delete(connection: sqlite3.Connection, condition: str, value: float) -> None:
@@ -206,12 +253,15 @@ def _row(record: CallRecord) -> tuple[Any, ...]:
 
 
 def _fitting(value: Any) -> Any:
-    """Return what SQLite can hold: lone surrogates are replaced, numbers beyond 64 bits are unknown."""
+    """Return what SQLite can hold: lone surrogates are replaced, numbers beyond 64 bits are unknown.
+
+    Of any other kind there should be nothing; as it is, it would hold up every row behind it.
+    """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
-    if isinstance(value, int) and not -_INT <= value < _INT:
-        return None
-    return value
+    if isinstance(value, int):
+        return value if -_INT <= value < _INT else None
+    return value if value is None or isinstance(value, float) else _fitting(str(value))
 
 
 def _why(error: Exception) -> str:

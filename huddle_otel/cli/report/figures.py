@@ -38,7 +38,7 @@ class Group:
     """Tokens by column of the ledger: cached ones are part of the input, reasoning ones of the output."""
     cost: int = 0
     sources: Counter[str] = field(default_factory=Counter[str])
-    """Cost by who says so."""
+    """Cost by who says so: the `gateway`, or an estimate."""
     parts: Counter[str] = field(default_factory=Counter[str])
     """Cost by column of the ledger, over the `split` calls for which it is told apart."""
     split: int = 0

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from huddle_otel.cli.report.figures import DAY, STEPS, Call, Group, Key, Report, ReportError, forecast, ordered, steps
 from huddle_otel.cli.report.period import Period
+from huddle_otel.events import Outcome
 from huddle_otel.spend.money import NANO
 from huddle_otel_exporters.ledger import COLUMNS, reading
 
@@ -43,6 +44,14 @@ WASTED: Final = f"(outcome <> 'ok' AND {BILLED})"
 """SQL for a call that may have cost something and has no whole answer."""
 IN: Final = "WHERE started >= ? AND started < ?"
 """SQL for a period's calls; takes its two ends."""
+_OUTCOMES: Final = tuple(map(str, Outcome))
+_KINDS: Final = 4 * (len(_OUTCOMES) + 1)
+_KIND: Final = (
+    f"ifnull({STEPS}, -1) * {_KINDS}"
+    f" + CASE outcome {' '.join(f'WHEN {name!r} THEN {4 * code}' for code, name in enumerate(_OUTCOMES))}"
+    f" ELSE {4 * len(_OUTCOMES)} END + ifnull(cost_source = 'gateway', 0) * 2 + ifnull({BILLED}, 0)"
+)
+"""SQL for a call's step and how it ended, in one number: SQLite sorts a number twice as fast as four columns."""
 MOST: Final = 100_000
 """Groups of one report: more than anyone reads, and less than memory holds."""
 _ADDED: Final = ("attempts", "double_billing", "cost", "cost - cost_estimate", *TOKENS, *PARTS)
@@ -122,17 +131,16 @@ def _slices(path: Path, period: Period) -> list[Period]:
 def sum_up(path: Path, period: Period, *, by: tuple[str, ...], first_chunks: bool) -> dict[Key, Group]:
     """Add up a period in one go; arguments and errors are those of `read`."""
     keys, values = _keys(by)
-    kinds = ["outcome", "cost_source", BILLED]
     groups: defaultdict[Key, Group] = defaultdict(Group)
-    classes: defaultdict[tuple[Key, tuple[Any, ...]], list[int]] = defaultdict(lambda: [0] * len(_SUMS))
+    classes: defaultdict[tuple[Key, int], list[int]] = defaultdict(lambda: [0] * len(_SUMS))
     span: tuple[str | float, ...] = (*values, period.since, period.until)
     with reading(path) as connection:
-        for row in grouped(connection, [STEPS, *keys, *kinds], _SUMS, span):
-            key, kind, sums = row[1 : len(by) + 1], row[len(by) + 1 : -len(_SUMS)], row[-len(_SUMS) :]
+        for row in grouped(connection, [_KIND, *keys], _SUMS, span):
+            (step, kind), key, sums = divmod(row[0], _KINDS), row[1 : len(by) + 1], row[len(by) + 1 :]
             held = classes[key, kind]
             held[:] = map(add, held, sums)
-            if row[0] is not None:
-                groups[key].durations[row[0]] += sums[0]
+            if step >= 0:
+                groups[key].durations[step] += sums[0]
             if len(groups) > MOST:
                 break
         if first_chunks:
@@ -140,7 +148,7 @@ def sum_up(path: Path, period: Period, *, by: tuple[str, ...], first_chunks: boo
             for row in grouped(connection, [steps("first_chunk"), *keys], ["count(*)"], span, streams):
                 groups[row[1:-1]].first_chunks[row[0]] += row[-1]
     for (key, kind), held in classes.items():
-        groups[key].add(_group(*kind, *held))
+        groups[key].add(_group(kind, *held))
     return groups
 
 
@@ -171,18 +179,18 @@ def grouped(
         return connection.execute(f"{query}, id", values).fetchall()  # absurd amounts one by one; Python adds them
 
 
-def _group(outcome: str, source: str, billed: int, *sums: int) -> Group:
-    """Return calls that ended alike as a group."""
+def _group(kind: int, *sums: int) -> Group:
+    """Return calls that ended alike, see `_KIND`, as a group."""
+    outcome, reported, billed = (*_OUTCOMES, "other")[kind // 4], bool(kind & 2), bool(kind & 1)
     calls, priced, split, compared, attempts, doubled, cost, difference, *counts = (int(each) for each in sums)
     unpriced = calls - priced if billed else 0
-    reported = source == "gateway"
     group = Group(
         calls=calls,
         ok=calls if outcome == "ok" else 0,
         attempts=attempts,
         tokens=Counter(dict(zip(TOKENS, counts, strict=False))),
         cost=cost,
-        sources=Counter({source: cost} if priced else {}),
+        sources=Counter({"gateway" if reported else "estimate": cost} if priced else {}),
         parts=Counter(dict(zip(PARTS, counts[len(TOKENS) :], strict=True))),
         split=split,
         unpriced=unpriced,

@@ -178,7 +178,9 @@ def _take(group: Group, source: _Source, values: Mapping[str, float]) -> None:
         case "tokens":
             group.tokens = Counter({f"{kind}_tokens": count for kind, count in whole.items()})
         case "cost":
-            group.cost, group.sources = nano.total(), nano
+            group.cost, group.sources = nano.total(), Counter(gateway=nano["gateway"])
+            group.sources["estimate"] = group.cost - nano["gateway"]
+            group.sources = +group.sources  # without what is 0
         case "waste":
             group.waste = nano
         case "durations" | "first_chunks" as field:
