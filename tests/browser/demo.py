@@ -108,6 +108,8 @@ def call(random: Random, number: int, started: float, *, bad: bool) -> CallRecor
         cache_read_tokens=tokens_in // 3 if random.random() < 0.3 else 0,
         cache_write_tokens=0,
         reasoning_tokens=0,
+        input_audio_tokens=None,
+        input_image_tokens=None,
         cost=cost_in + cost_out,
         cost_source="gateway" if random.random() < 0.8 else "catalogue",
         cost_input=cost_in,
