@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from huddle_otel.cli import main
 from huddle_otel.gateway import Gateway
+from huddle_otel_exporters.ledger.writer import Writer
 
 KEY = "sk-huddle-0123456789abcdef"
 
@@ -47,3 +50,17 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return Done(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger will be."""
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def write(path: Path) -> Iterator[Any]:
+    """`write(record, ...)`: put calls into the ledger."""
+    writer = Writer(path)
+    yield lambda *records: writer.export(records)
+    writer.shutdown()

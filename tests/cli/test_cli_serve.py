@@ -37,12 +37,6 @@ HOSTILE: Final = "<img src=x onerror=alert(1)>\u202egnp.\x1b[31m" + "x" * 10_000
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the ledger will be."""
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
 def served(path: Path) -> Iterator[Served]:
     with serving(path) as running:
         yield running

@@ -65,7 +65,7 @@ def _run(arguments: argparse.Namespace) -> int:
         elif arguments.format == "focus":
             report.as_focus(arguments.ledger, **when, by=arguments.by)
         else:
-            source = arguments.prometheus or arguments.ledger
+            source = arguments.ledger if arguments.prometheus is None else arguments.prometheus
             what: dict[str, Any] = {**when, "by": arguments.by, "top": max(0, arguments.top)}
             if arguments.html is not None:
                 report.write(source, **what, into=arguments.html)

@@ -44,15 +44,16 @@ def _quantiles(of: str, prefix: str, told: Callable[[Group, float], float | None
 
 def known_waste(group: Group, *outcomes: str) -> int | None:
     """Return what calls with these outcomes, by default all, cost without a whole answer; None when nobody knows."""
-    named = outcomes or tuple(group.waste_calls)
-    calls, unpriced = (sum(each[name] for name in named) for each in (group.waste_calls, group.waste_unpriced))
-    cost = sum(group.waste[name] for name in outcomes or tuple(group.waste))
-    return None if calls and calls == unpriced else cost
+    calls, unpriced, cost = (
+        sum(each[name] for name in outcomes or each) for each in (group.waste_calls, group.waste_unpriced, group.waste)
+    )
+    return None if unpriced >= calls and unpriced and not cost else cost
 
 
 def wasted(group: Group) -> str:
     """Write the same for people; `-` is none."""
-    return format_usd(known_waste(group)) if group.wasted_calls or group.wasted else "-"
+    any_of_it = group.wasted_calls or group.wasted_unpriced or group.wasted
+    return format_usd(known_waste(group)) if any_of_it else "-"
 
 
 def short(count: int) -> str:
@@ -121,7 +122,8 @@ def record(group: Group, unknown: AbstractSet[str] = frozenset()) -> dict[str, A
         **{name: ("parts", group.parts[name] if group.split else None) for name in PARTS},
         **{name: (name, getattr(group, name)) for name in ("split", "unpriced", "compared")},
         "difference": ("difference", group.difference if group.compared else None),
-        **{name: ("waste_calls", getattr(group, name)) for name in ("wasted_calls", "wasted_unpriced")},
+        "wasted_calls": ("waste_calls", group.wasted_calls),
+        "wasted_unpriced": ("waste_unpriced", group.wasted_unpriced),
         "wasted": ("waste", known_waste(group)),
     }
     for outcome in WASTES:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from math import ceil, sqrt
 from statistics import fmean, stdev
-from typing import Final
+from typing import Final, cast
 
 from huddle_otel.cli.report.period import Period
 
@@ -66,7 +66,7 @@ class Group:
         for name in self.__slots__:
             mine, others = getattr(self, name), getattr(other, name)
             if isinstance(mine, Counter):
-                mine.update(others)
+                cast("Counter[object]", mine).update(others)
             else:
                 setattr(self, name, mine + others)
 

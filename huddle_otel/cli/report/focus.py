@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import add
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TextIO
+from typing import Any, Final, NamedTuple, TextIO, cast
 
 from huddle_otel.cli.report.figures import DAY
 from huddle_otel.cli.report.forms import cell, count
@@ -188,11 +188,11 @@ def _text(value: object) -> str:
 def _tags(text: str | None) -> str | None:
     """Return tags as a JSON object of plain values; None when there are none, or what stands there is not that."""
     try:
-        tags = json.loads(text or "null")
+        said: Any = json.loads(text or "null")
     except ValueError:
         return None
-    plain = isinstance(tags, dict) and not any(isinstance(value, dict | list) for value in tags.values())
-    return json.dumps(tags) if plain and tags else None
+    tags = cast("dict[str, object]", said) if isinstance(said, dict) else {}
+    return json.dumps(tags) if tags and not any(isinstance(each, dict | list) for each in tags.values()) else None
 
 
 def _decimal(amount: int) -> str:

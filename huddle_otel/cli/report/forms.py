@@ -178,14 +178,14 @@ def sentences(report: Report) -> list[str]:
     against = " In brackets: against the period before." if spend or calls else ""
     told = [f"Spend: {format_usd(total.known_cost)}{spend}"] if "cost" not in report.unknown else []
     told += [f"calls: {total.calls:,}{calls}"] if "calls" not in report.unknown else []
-    lines = [f"{'; '.join(told)}.{against}"] if report.groups else []
+    first = "; ".join(told)
+    lines = [f"{first[:1].upper()}{first[1:]}.{against}"] if report.groups and told else []
     if total.unpriced:
         lines.append(f"Not in it: {count(total.unpriced, 'call')} that cost something nobody could price.")
-    if total.wasted_calls:
+    if total.wasted_calls or total.wasted_unpriced or total.wasted:
+        calls = "calls" if "waste_calls" in report.unknown else count(total.wasted_calls, "call")
         unknown = f", {total.wasted_unpriced:,} of them at an unknown price" if total.wasted_unpriced else ""
-        lines.append(f"Wasted: {wasted(total)} on {count(total.wasted_calls, 'call')} without a whole answer{unknown}.")
-    elif total.wasted:
-        lines.append(f"Wasted: {format_usd(total.wasted)} on calls without a whole answer.")
+        lines.append(f"Wasted: {wasted(total)} on {calls} without a whole answer{unknown}.")
     if total.double_billing:
         doubled = count(total.double_billing, "call")
         lines.append(f"Possibly billed twice: {doubled}; the second bill is not known here.")
@@ -208,19 +208,23 @@ def sentences(report: Report) -> list[str]:
 WASTE_HEADINGS: Final = ("how", "calls", "spend", "at unknown price")
 
 
-def waste(report: Report) -> list[tuple[str, ...]]:
+def waste(report: Report) -> list[tuple[str, str, str, str]]:
     """Return a row for each way in which calls cost without a whole answer."""
     total = report.total
-    calls = "waste_calls" not in report.unknown
-    rows: list[tuple[str, ...]] = [
+
+    def told(field: str, outcome: str) -> str:
+        return "?" if field in report.unknown else f"{getattr(total, field)[outcome]:,}"
+
+    outcomes = dict.fromkeys((*WASTES, *total.waste_calls))
+    rows = [
         (
             outcome,
-            f"{total.waste_calls[outcome]:,}" if calls else "?",
+            told("waste_calls", outcome),
             format_usd(known_waste(total, outcome)),
-            f"{total.waste_unpriced[outcome]:,}" if calls else "?",
+            told("waste_unpriced", outcome),
         )
-        for outcome in dict.fromkeys((*WASTES, *total.waste_calls))
-        if total.waste_calls[outcome] or total.waste[outcome]
+        for outcome in outcomes
+        if total.waste_calls[outcome] or total.waste_unpriced[outcome] or total.waste[outcome]
     ]
     if total.double_billing:
         doubled = f"{total.double_billing:,}"

@@ -54,13 +54,13 @@ _SOURCES: Final = (
     _Source(contract.ATTEMPTS_MADE, ("attempts",)),
     _Source(contract.TOKENS_USED, ("tokens",), "type"),
     _Source(contract.COST_USD, ("cost", "sources"), "source"),
-    _Source(contract.COST_UNKNOWN, ("unpriced",)),
+    _Source(contract.COST_UNKNOWN, ("unpriced", "waste_unpriced"), contract.OUTCOME),
     _Source(contract.COST_WASTE, ("waste",), contract.OUTCOME),
     _Source(contract.DOUBLE_BILLINGS, ("double_billing",)),
     _Source(contract.DURATION, ("durations",), "le"),
     _Source(contract.FIRST_CHUNK, ("first_chunks",), "le"),
 )
-_NOWHERE: Final = frozenset({"parts", "split", "waste_calls", "waste_unpriced", "compared", "difference"})
+_NOWHERE: Final = frozenset({"parts", "split", "waste_calls", "compared", "difference"})
 """Fields that no counter tells."""
 
 
@@ -159,7 +159,7 @@ def _groups(server: Server, period: Period, told: list[_Source], names: tuple[st
 
 def _increase(server: Server, name: str, period: Period, labels: list[str]) -> list[Row]:
     """Return by how much counters grew, with what a series had when it appeared, which `increase()` does not see."""
-    length = f"{round((period.until - period.since) * 1000)}ms"
+    length = f"{max(1, round((period.until - period.since) * 1000))}ms"
     grown = f"increase({name}[{length}])"
     new = f"(min_over_time({name}[{length}]) unless last_over_time({name}[1d] offset {length}))"
     expression = f"sum by ({', '.join(filter(None, labels))}) (({grown} + {new}) or {grown} or {new})"
@@ -181,6 +181,9 @@ def _take(group: Group, source: _Source, values: Mapping[str, float]) -> None:
             group.cost, group.sources = nano.total(), Counter(gateway=nano["gateway"])
             group.sources["estimate"] = group.cost - nano["gateway"]
             group.sources = +group.sources  # without what is 0
+        case "unpriced":
+            group.unpriced = whole.total()
+            group.waste_unpriced = whole - Counter(ok=whole["ok"])
         case "waste":
             group.waste = nano
         case "durations" | "first_chunks" as field:

@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http.client import HTTPException
-from typing import IO, Any, Final, NoReturn, TypeAlias
+from typing import IO, Any, Final, NoReturn, TypeAlias, cast
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+)
 
 from huddle_otel.cli.report.figures import ReportError
 
@@ -25,11 +33,8 @@ _EXPLAINED: Final = (400, 422, 503)
 """Statuses with which Prometheus answers in JSON what is wrong: https://prometheus.io/docs/prometheus/latest/querying/api/"""
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """Follows nothing: the token must not go to another host."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Return None: the redirect is an error."""
+_HANDLERS: Final = (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPDefaultErrorHandler, HTTPErrorProcessor)
+"""What `urllib` does for us: all but following redirects, for the token must not go to another host."""
 
 
 class Server:
@@ -56,7 +61,9 @@ class Server:
             raise ReportError(f"{TOKEN} must be ASCII text without spaces")
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._token = token
-        self._opener = build_opener(_NoRedirect)
+        self._opener = OpenerDirector()
+        for handler in _HANDLERS:
+            self._opener.add_handler(handler())
 
     def query(self, expression: str, at: float) -> list[Row]:
         """Return the value of every series an expression has at a moment, Unix time, s.
@@ -97,9 +104,10 @@ class Server:
                 f"{self.url}: refused with status {error.code}; the bearer token comes from {TOKEN}"
             ) from None
         if error.code in _EXPLAINED:
-            said = self._read(error)
-            if isinstance(said, dict) and "error" in said:
-                text = "".join(each if each.isprintable() else " " for each in str(said["error"])[:200])
+            said: Any = self._read(error)
+            told = cast("dict[str, object]", said).get("error") if isinstance(said, dict) else None
+            if told:
+                text = "".join(each if each.isprintable() else " " for each in str(told)[:200])
                 raise ReportError(f"{self.url}: {text}") from None
         raise self._foreign(f"; status {error.code}") from None
 
