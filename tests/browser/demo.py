@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from huddle_otel.events import CallRecord
 from huddle_otel_exporters.ledger.writer import Writer
+from tests.exporters.test_ledger import RECORD
 
 DAY: Final = 86_400.0
 _NONE: Final[dict[str, Any]] = {
@@ -83,7 +84,8 @@ def call(random: Random, number: int, started: float, *, bad: bool) -> CallRecor
     embeds = model.tokens_out == 0
     stream = not embeds and random.random() < 0.5
     identity = random.getrandbits(128)
-    record = CallRecord(
+    record = replace(
+        RECORD,
         started=started,
         duration=duration,
         first_chunk=duration * random.uniform(0.1, 0.4) if stream else None,

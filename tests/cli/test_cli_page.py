@@ -60,12 +60,6 @@ class Read(HTMLParser):
             self.text += data
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the ledger will be."""
-    return tmp_path / "ledger.db"
-
-
 def some(count: int) -> list[CallRecord]:
     """Return calls of the last two days."""
     random = Random(3)
@@ -103,7 +97,7 @@ def test_a_timeline_is_the_sums_of_its_calls(path: Path) -> None:
             assert told.outcomes[outcome][at] == len(ended)
             if outcome != "ok":
                 assert told.wasted[outcome][at] == sum(
-                    call.cost or 0 for call in ended if call.answered or outcome == "truncated"
+                    call.cost or 0 for call in ended if call.answered or call.double_billing
                 )
         longest = max((call.duration for call in inside), default=None)
         assert (told.durations[2][at] is None) == (longest is None)

@@ -24,8 +24,7 @@ import pytest
 from huddle_otel.cli.serve import calls, overview
 from huddle_otel.cli.serve.cache import Cache
 from huddle_otel.cli.serve.days import Day, Days
-from huddle_otel_exporters.ledger import LedgerError
-from huddle_otel_exporters.ledger.file import COLUMNS
+from huddle_otel_exporters.ledger import COLUMNS, LedgerError
 from tests.cli.serving import Served, put, serving
 from tests.exporters.test_ledger import RECORD
 
@@ -35,12 +34,6 @@ if TYPE_CHECKING:
 NOW: Final = time.time()
 DAY: Final = 86_400.0
 HOSTILE: Final = "<img src=x onerror=alert(1)>\u202egnp.\x1b[31m" + "x" * 10_000
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the ledger will be."""
-    return tmp_path / "ledger.db"
 
 
 @pytest.fixture

@@ -39,12 +39,6 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the ledger will be."""
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
 def follow(path: Path) -> Callable[[], Counters]:
     """`follow()`: begin to count where the ledger ends."""
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from huddle_otel.cli.page import shown
 from huddle_otel.spend import format_usd
-from huddle_otel_exporters.ledger import reading
+from huddle_otel_exporters.ledger import COLUMNS, reading
 
 PAGE: Final = 25
 """Calls on a page."""
@@ -49,6 +49,7 @@ ORDER BY id DESC LIMIT :most
 """  # noqa: S608 - names of ours; what is looked for is bound
 _ENDS: Final = "SELECT (SELECT min(id) FROM calls), (SELECT max(id) FROM calls)"
 """Two questions: SQLite answers each from an end of the table, and both at once by reading all of it."""
+_CALL: Final = f"SELECT id, {', '.join(COLUMNS)} FROM calls WHERE id = ?"  # noqa: S608 - names of ours
 _MONEY: Final = "cost"
 _TOKENS: Final = "_tokens"
 _SECONDS: Final = ("duration", "first_chunk", "waited")
@@ -120,7 +121,7 @@ def detail(path: Path, identity: int) -> list[tuple[str, str]] | None:
     """
     with reading(path) as connection:
         connection.row_factory = sqlite3.Row
-        row = connection.execute("SELECT * FROM calls WHERE id = ?", (identity,)).fetchone()
+        row = connection.execute(_CALL, (identity,)).fetchone()
     return None if row is None else list(_columns(row))
 
 

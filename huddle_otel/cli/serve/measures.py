@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
+from huddle_otel_exporters.ledger import COLUMNS
 
 COUNTED: Final = (
     contract.CALLS,
@@ -24,6 +25,7 @@ MEASURED: Final = (contract.DURATION, contract.FIRST_CHUNK, contract.TOKEN_USAGE
 """Histograms that it knows."""
 MONEY: Final = frozenset({contract.COST_USD, contract.COST_WASTE, contract.COST_DIFFERENCE})
 """Of these the amounts are nano-dollars, so that sums are exact."""
+_TOKENS: Final = tuple(name.removesuffix("_tokens") for name in COLUMNS if name.endswith("_tokens"))
 _REFUSED: Final = ("rejected", "blocked")
 Labels = tuple[tuple[str, str], ...]
 
@@ -48,6 +50,10 @@ class Call(NamedTuple):
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     reasoning_tokens: int | None
+    input_audio_tokens: int | None
+    input_image_tokens: int | None
+    output_audio_tokens: int | None
+    output_image_tokens: int | None
     cost: int | None
     cost_source: str
     cost_estimate: int | None
@@ -72,8 +78,8 @@ def changes(call: Call) -> Iterator[tuple[Metric, Labels, float]]:
         if call.cost_source == "gateway" and call.cost_estimate is not None:
             yield contract.COST_DIFFERENCE, (model,), call.cost - call.cost_estimate
     elif call.answered:
-        yield contract.COST_UNKNOWN, (model,), 1
-    for kind in ("input", "output", "cache_read", "cache_write", "reasoning"):
+        yield contract.COST_UNKNOWN, (model, outcome), 1
+    for kind in _TOKENS:
         if tokens := getattr(call, f"{kind}_tokens"):
             yield contract.TOKENS_USED, (model, ("type", kind)), tokens
 
