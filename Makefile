@@ -144,6 +144,10 @@ bench: $(LANE3)/.ready ## Measure what the middleware adds to a call
 	@$(BIN3)/python -m tests.bench $(ARGS)
 	$(BIN3)/python -m tests.bench.ledger
 
+.PHONY: bench-boards
+bench-boards: $(LANE3)/.ready ## Time the dashboards' queries on a day of a fleet's data
+	@$(BIN3)/python -m tests.bench.boards $(ARGS)
+
 .PHONY: bench-others
 bench-others: $(LANE3)/.ready $(OTHERS:%=.venv/beside-%/.ready) ## Measure ours beside other instrumentations
 	@$(BIN3)/python -m tests.bench.others $(ARGS)

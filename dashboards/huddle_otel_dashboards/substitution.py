@@ -15,7 +15,7 @@ from typing import Any, Final
 
 _VARIABLE: Final = re.compile(r"\$(\w+)|\$\{(\w+)(?::\w+)?\}")
 _SPECIAL: Final = re.compile(r"[\\$^*{}\[\]'+?.()|]")
-_CHOSEN: Final = frozenset({"$__all"})
+_ALL: Final = ["$__all"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +85,10 @@ def chosen(board: Mapping[str, Any]) -> dict[str, str]:
     """
     values: dict[str, str] = {}
     for variable in board["templating"]["list"]:
-        value = variable.get("current", {}).get("value", variable.get("query", ""))
-        if isinstance(value, list):
-            value = variable.get("allValue", "") if _CHOSEN.issuperset(value) else _alternatives(value)
-        values[variable["name"]] = str(value)
+        value: str | list[str] = variable.get("current", {}).get("value", variable.get("query", ""))
+        if value == _ALL:
+            value = variable.get("allValue", "")
+        values[variable["name"]] = value if isinstance(value, str) else _alternatives(value)
     return values
 
 

@@ -38,8 +38,6 @@ class Stat(Panel):
     width: int = 3
     height: int = 4
     points: int = 100
-    named: bool = False
-    """Show the series' name beside the value, for panels with several."""
 
     def shape(self) -> Builder[model.Panel]:
         """Return the builder."""
@@ -48,7 +46,7 @@ class Stat(Panel):
             stat.Panel()
             .graph_mode(BigValueGraphMode.AREA if past else BigValueGraphMode.NONE)
             .color_mode(BigValueColorMode.VALUE)
-            .text_mode(BigValueTextMode.VALUE_AND_NAME if self.named else BigValueTextMode.VALUE)
+            .text_mode(BigValueTextMode.VALUE)
             .color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
             .reduce_options(_last())
             .text(common.VizTextDisplayOptions().value_size(_LARGE))

@@ -26,8 +26,6 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from huddle_otel_dashboards.boards.colours import STATES
 from huddle_otel_dashboards.boards.panels import Panel
 
-_CALCS: Final = ["last", "max"]
-"""Not `lastNotNull`: of what has ended, that would show the last hour's figure as the present one."""
 _WIDE: Final = 12
 """Columns from which a legend stands beside the lines, where it has room for more series than below them."""
 
@@ -41,7 +39,8 @@ class Graph(Panel):
     """Draw the thresholds as dashed lines."""
     soft_most: float | None = None
     """The axis reaches at least this far, so that a line at 0 does not look like one at the top."""
-    calcs: tuple[str, ...] = tuple(_CALCS)
+    calcs: tuple[str, ...] = ("last", "max")
+    """What the legend tells of each line. Not `lastNotNull`: of what has ended, that is not the present."""
 
     def shape(self) -> Builder[model.Panel]:
         """Return the builder."""

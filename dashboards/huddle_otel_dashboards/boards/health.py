@@ -7,7 +7,7 @@ from huddle_otel_dashboards.boards.board import Row
 from huddle_otel_dashboards.boards.colours import BAD, GOOD, WARN
 from huddle_otel_dashboards.boards.figures import Stat
 from huddle_otel_dashboards.boards.graphs import Graph
-from huddle_otel_dashboards.boards.panels import Query
+from huddle_otel_dashboards.boards.panels import Query, legend
 from huddle_otel_dashboards.boards.queries import TARGET, or_zero, per_minute, select
 from huddle_otel_dashboards.series import series
 
@@ -68,7 +68,7 @@ def health() -> Row:
                 title="Failures of our own",
                 description="Failures per minute inside huddle_otel's telemetry, by component. Calls are not "
                 "affected, but what these boards show may lack something: the app's log names the cause once.",
-                queries=(Query(expr=per_minute(contract.TELEMETRY_ERRORS, "component"), legend="{{component}}"),),
+                queries=(Query(expr=per_minute(contract.TELEMETRY_ERRORS, "component"), legend=legend("component")),),
                 unit="suffix:/min",
                 decimals=1,
                 no_value="none",

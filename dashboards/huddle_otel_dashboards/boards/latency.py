@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
 from huddle_otel.telemetry import contract
 from huddle_otel_dashboards.boards.board import Board, Row
 from huddle_otel_dashboards.boards.colours import BAD, STREAM_FAULTS
 from huddle_otel_dashboards.boards.graphs import Graph, Heatmap
-from huddle_otel_dashboards.boards.panels import Query
+from huddle_otel_dashboards.boards.panels import Query, legend
 from huddle_otel_dashboards.boards.queries import (
     ANSWERED,
     increase,
@@ -19,10 +21,9 @@ from huddle_otel_dashboards.boards.queries import (
     top,
 )
 from huddle_otel_dashboards.limits import Limits
-from huddle_otel_dashboards.series import label
 
-_MODEL = f"{{{{{label(contract.MODEL)}}}}}"
-_REQUEST_MODEL = f"{{{{{label(contract.REQUEST_MODEL)}}}}}"
+_MODEL = legend(contract.MODEL)
+_REQUEST_MODEL = legend(contract.REQUEST_MODEL)
 _WINDOW = "$__rate_interval"
 _LEVELS = ((0.5, "p50", "blue"), (0.95, "p95", "orange"), (0.99, "p99", "red"))
 _COLOURS = {name: colour for _, name, colour in _LEVELS}
@@ -48,7 +49,7 @@ def _duration(limits: Limits) -> Row:
                 title="Distribution",
                 description="How many answered calls took how long. Two bands are two kinds of calls, or some that "
                 "were retried. Points are exemplars: each opens its trace.",
-                queries=(Query(expr=buckets, legend="{{le}}", heatmap=True, exemplars=True),),
+                queries=(Query(expr=buckets, legend=legend("le"), form=PromQueryFormat.HEATMAP, exemplars=True),),
                 unit="s",
                 width=12,
                 height=9,
@@ -156,7 +157,7 @@ def _flow() -> Row:
                 queries=(
                     Query(
                         expr=mean(contract.TOKEN_USAGE, contract.TOKEN_TYPE),
-                        legend=f"{{{{{label(contract.TOKEN_TYPE)}}}}}",
+                        legend=legend(contract.TOKEN_TYPE),
                     ),
                 ),
                 unit="short",
@@ -175,7 +176,7 @@ def _faults(limits: Limits) -> Row:
                 title="By kind",
                 description="Streams per minute that broke after they had begun. stall: silence longer than the "
                 "policy allows. truncated: ended without saying so, which the bare client takes for a whole answer.",
-                queries=(Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend="{{kind}}"),),
+                queries=(Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend=legend("kind")),),
                 unit="suffix:/min",
                 decimals=1,
                 colours=STREAM_FAULTS,

@@ -15,6 +15,7 @@ from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from huddle_otel_dashboards.boards.colours import GOOD
+from huddle_otel_dashboards.series import label
 
 GRID: Final = 24
 """Columns of Grafana's grid."""
@@ -33,24 +34,15 @@ class Query:
     """A legend format; `{{label}}` is replaced. `__auto` leaves it to Grafana."""
     instant: bool = False
     """Ask for now only, not for every step of the range."""
-    table: bool = False
-    """Return labels as columns."""
-    heatmap: bool = False
-    """Return buckets as rows."""
+    form: PromQueryFormat = PromQueryFormat.TIME_SERIES
     exemplars: bool = False
+    """Ask also for calls to show as points, which open their traces."""
 
     def build(self, ref: str) -> Dataquery:
         """Return the target with its letter."""
         made = prometheus.Dataquery().ref_id(ref).expr(self.expr).legend_format(self.legend).datasource(METRICS)
         made = made.instant() if self.instant else made.range()
-        form = (
-            PromQueryFormat.TABLE
-            if self.table
-            else PromQueryFormat.HEATMAP
-            if self.heatmap
-            else PromQueryFormat.TIME_SERIES
-        )
-        return made.format(form).exemplar(self.exemplars).build()
+        return made.format(self.form).exemplar(self.exemplars).build()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +123,16 @@ class Panel:
         config.overrides = list(self.overrides())
         made.field_config = config
         return made
+
+
+def rows(*queries: str) -> tuple[Query, ...]:
+    """Return queries for a table: each label is a column, each query's value one more."""
+    return tuple(Query(expr=query, instant=True, form=PromQueryFormat.TABLE) for query in queries)
+
+
+def legend(*attributes: str) -> str:
+    """Return a legend that names series by the values of some attributes."""
+    return " ".join(f"{{{{{label(each)}}}}}" for each in attributes)
 
 
 def thresholds(steps: Steps, base: str = GOOD) -> model.ThresholdsConfig:

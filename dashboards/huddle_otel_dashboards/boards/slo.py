@@ -12,7 +12,7 @@ from huddle_otel_dashboards.boards.board import Board, Row
 from huddle_otel_dashboards.boards.colours import BAD, GOOD, WARN
 from huddle_otel_dashboards.boards.figures import Bars, Column, Stat, Table
 from huddle_otel_dashboards.boards.graphs import Graph
-from huddle_otel_dashboards.boards.panels import Panel, Query
+from huddle_otel_dashboards.boards.panels import Panel, Query, legend, rows
 from huddle_otel_dashboards.boards.queries import ratio, recorded
 from huddle_otel_dashboards.limits import Limits
 from huddle_otel_dashboards.series import label
@@ -150,9 +150,7 @@ def _whose(limits: Limits) -> Row:
                 title="By model",
                 description="Over the whole time range. The objective is the job's; a model that fails often but is "
                 "called seldom hurts few.",
-                queries=tuple(
-                    Query(expr=query, instant=True, table=True) for query in (valid, failed, ratio(failed, valid))
-                ),
+                queries=rows(valid, failed, ratio(failed, valid)),
                 unit="short",
                 decimals=0,
                 columns={
@@ -173,7 +171,7 @@ def _whose(limits: Limits) -> Row:
                 queries=(
                     Query(
                         expr=f"1 - {failed_share('30d')}{_JOB} / {limits.error_budget:g}",
-                        legend="{{job}}",
+                        legend=legend("job"),
                         instant=True,
                     ),
                 ),

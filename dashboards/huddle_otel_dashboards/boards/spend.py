@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from huddle_otel.telemetry import contract
 from huddle_otel_dashboards.alerts.money import COST
+from huddle_otel_dashboards.boards.bill import budgets, per_hour, today
 from huddle_otel_dashboards.boards.board import Board, Row
 from huddle_otel_dashboards.boards.colours import BAD, OUTCOMES, SOURCES, TOKENS, WARN
-from huddle_otel_dashboards.boards.figures import Bars, Column, Stat, Table
+from huddle_otel_dashboards.boards.figures import Bars, Stat
 from huddle_otel_dashboards.boards.graphs import Graph
-from huddle_otel_dashboards.boards.panels import Query
+from huddle_otel_dashboards.boards.panels import Query, legend
 from huddle_otel_dashboards.boards.queries import (
     SENT,
     WINDOW,
@@ -23,11 +24,9 @@ from huddle_otel_dashboards.boards.queries import (
 )
 from huddle_otel_dashboards.boards.variables import text
 from huddle_otel_dashboards.limits import Limits
-from huddle_otel_dashboards.series import label
 
-_MODEL = f"{{{{{label(contract.MODEL)}}}}}"
-_OUTCOME = f"{{{{{label(contract.OUTCOME)}}}}}"
-_HOURLY = f"3600 * {rate(contract.COST_USD)}"
+_MODEL = legend(contract.MODEL)
+_OUTCOME = legend(contract.OUTCOME)
 _BY_MODEL = f"3600 * {rate(contract.COST_USD, contract.MODEL)}"
 _PER_THOUSAND = f"1000 * {rate(contract.COST_USD)} / ({rate(contract.CALLS, where=SENT)} > 0)"
 
@@ -40,7 +39,7 @@ def spend(limits: Limits) -> Board:
         description="What calls cost, by model and tag, who says so, what was wasted, and where the month is heading.",
         start="now-24h",
         refresh="1m",
-        rows=(_now(limits), _where(), _trust(), _use(), _budgets()),
+        rows=(_now(limits), _where(), _trust(), _use(), budgets()),
         extra=(
             text("tag", "Tag", "team", "Split spend by this tag. It must be one that instrument(tag_metrics=…) names."),
         ),
@@ -54,31 +53,8 @@ def _now(limits: Limits) -> Row:
     return Row(
         title="Now",
         panels=(
-            Stat(
-                title="Spend per hour",
-                description="What an hour costs at the present rate. Red where the day's budget would go in "
-                f"{24 / limits.spend_factor:g} h.",
-                queries=(Query(expr=_HOURLY),),
-                unit="currencyUSD",
-                decimals=2,
-                steps=((budget / 24, WARN), (limits.spend_factor * budget / 24, BAD)),
-                no_value="no spend",
-                width=4,
-                runbook="huddlespendratehigh",
-            ),
-            Stat(
-                title="Spend today",
-                description=f"Since midnight UTC. Red from {budget:g} USD, the day's budget. Prometheus estimates "
-                "between scrapes; `huddle-otel report` has it to the last digit.",
-                queries=(Query(expr=increase(contract.COST_USD), instant=True),),
-                unit="currencyUSD",
-                decimals=2,
-                steps=((0.8 * budget, WARN), (budget, BAD)),
-                no_value="no spend",
-                time_from="now/d",
-                width=4,
-                runbook="huddlebudgetused",
-            ),
+            per_hour(limits, width=4),
+            today(limits, width=4),
             Stat(
                 title="Month's forecast",
                 description="Spent this month, and the last 24 hours' spend for each day that is left of it. Red from "
@@ -150,7 +126,7 @@ def _where() -> Row:
                 title="Per hour by $tag",
                 description="USD per hour by the tag chosen above. `without` is spend without that tag, or a tag that "
                 "`instrument(tag_metrics=…)` does not name.",
-                queries=(Query(expr=f"3600 * {named}", legend="{{tag}}"),),
+                queries=(Query(expr=f"3600 * {named}", legend=legend("tag")),),
                 unit="currencyUSD",
                 decimals=2,
                 stacked=True,
@@ -181,7 +157,7 @@ def _trust() -> Row:
                 title="Per hour by who says so",
                 description="USD per hour. gateway: what it reported. override: your own prices. catalogue: the "
                 "packaged table's estimate. The more of the last, the less the figures are money.",
-                queries=(Query(expr=f"3600 * {rate(contract.COST_USD, 'source')}", legend="{{source}}"),),
+                queries=(Query(expr=f"3600 * {rate(contract.COST_USD, 'source')}", legend=legend("source")),),
                 unit="currencyUSD",
                 decimals=2,
                 colours=SOURCES,
@@ -240,7 +216,7 @@ def _use() -> Row:
                 title="Tokens per second",
                 description="By kind. cache_read and cache_write are part of input, reasoning is part of output: the "
                 "lines are not to be added.",
-                queries=(Query(expr=rate(contract.TOKENS_USED, "type"), legend="{{type}}"),),
+                queries=(Query(expr=rate(contract.TOKENS_USED, "type"), legend=legend("type")),),
                 unit="short",
                 colours=TOKENS,
             ),
@@ -250,49 +226,6 @@ def _use() -> Row:
                 queries=(Query(expr=top(10, per_call), legend=_MODEL),),
                 unit="currencyUSD",
                 decimals=2,
-            ),
-        ),
-    )
-
-
-def _budgets() -> Row:
-    used = gauge(contract.BUDGET_USED, "budget", "key")
-    limit = gauge(contract.BUDGET_LIMIT, "budget", "key")
-    return Row(
-        title="Limits on spend",
-        panels=(
-            Graph(
-                title="Used of each limit",
-                description="Share of each `SpendGuard` that is spent or reserved, of the process that has used most: "
-                "limits are counted per process. At 100 % one that blocks refuses calls.",
-                queries=(Query(expr=top(10, ratio(used, limit)), legend="{{budget}} {{key}}"),),
-                unit="percentunit",
-                decimals=0,
-                steps=((0.8, WARN), (1, BAD)),
-                lines=True,
-                soft_most=1,
-                no_value="no limits set",
-                width=12,
-                runbook="huddlebudgetused",
-            ),
-            Table(
-                title="Limits now",
-                description="Every `SpendGuard`, and of whom. Red is used up.",
-                queries=tuple(
-                    Query(expr=query, instant=True, table=True) for query in (used, limit, ratio(used, limit))
-                ),
-                unit="currencyUSD",
-                decimals=2,
-                columns={
-                    "budget": Column(title="Limit"),
-                    "key": Column(title="Of"),
-                    "Value #A": Column(title="Used", unit="currencyUSD", decimals=2),
-                    "Value #B": Column(title="Permitted", unit="currencyUSD", decimals=2),
-                    "Value #C": Column(title="Share", unit="percentunit", decimals=0, steps=((0.8, WARN), (1, BAD))),
-                },
-                sort_by="Share",
-                width=12,
-                runbook="huddlebudgetused",
             ),
         ),
     )

@@ -6,13 +6,12 @@ from huddle_otel.telemetry import contract
 from huddle_otel_dashboards.boards.board import Board, Row
 from huddle_otel_dashboards.boards.colours import BAD, GOOD, REASONS, STATES, STREAM_FAULTS, WARN
 from huddle_otel_dashboards.boards.graphs import Graph, Timeline
-from huddle_otel_dashboards.boards.panels import Query
+from huddle_otel_dashboards.boards.panels import Query, legend
 from huddle_otel_dashboards.boards.queries import SENT, by, gauge, per_minute, rate, ratio, select, share, top
 from huddle_otel_dashboards.limits import Limits
-from huddle_otel_dashboards.series import label
 
-_MODEL = f"{{{{{label(contract.MODEL)}}}}}"
-_CIRCUIT = f"{{{{{label(contract.CIRCUIT)}}}}}"
+_MODEL = legend(contract.MODEL)
+_CIRCUIT = legend(contract.CIRCUIT)
 
 
 def upstream(limits: Limits) -> Board:
@@ -50,7 +49,7 @@ def _circuits() -> Row:
                 queries=(
                     Query(
                         expr=per_minute(contract.TRANSITIONS, contract.BREAKER_TO),
-                        legend=f"{{{{{label(contract.BREAKER_TO)}}}}}",
+                        legend=legend(contract.BREAKER_TO),
                     ),
                 ),
                 unit="suffix:/min",
@@ -78,7 +77,7 @@ def _requests(limits: Limits) -> Row:
                 queries=(
                     Query(
                         expr=top(12, f"{rate(contract.ATTEMPTS_MADE, 'result', where=failed)} > 0"),
-                        legend="{{result}}",
+                        legend=legend("result"),
                     ),
                 ),
                 unit="reqps",
@@ -122,7 +121,7 @@ def _requests(limits: Limits) -> Row:
                 queries=(
                     Query(
                         expr=f"{rate(contract.ATTEMPTS_MADE, 'class', where=classed)} > 0",
-                        legend="{{class}}",
+                        legend=legend("class"),
                     ),
                 ),
                 unit="reqps",
@@ -159,7 +158,7 @@ def _protection() -> Row:
                 description="Calls per second that a policy refused. breaker_open: the circuit is open. rate_limited: "
                 "the wait the upstream asked for is too long. bulkhead_full: too many calls under way. "
                 "budget_exceeded: a spend limit of yours.",
-                queries=(Query(expr=rate(contract.REJECTIONS, "reason"), legend="{{reason}}"),),
+                queries=(Query(expr=rate(contract.REJECTIONS, "reason"), legend=legend("reason")),),
                 unit="suffix:/s",
                 colours=REASONS,
                 stacked=True,
@@ -223,7 +222,7 @@ def _trouble() -> Row:
                 title="Broken streams",
                 description="Streams per minute that broke after they had begun: the user has half an answer. stall: "
                 "silence for too long. truncated: ended without saying so.",
-                queries=(Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend="{{kind}}"),),
+                queries=(Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend=legend("kind")),),
                 unit="suffix:/min",
                 decimals=1,
                 colours=STREAM_FAULTS,

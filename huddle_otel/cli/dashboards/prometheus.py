@@ -32,7 +32,7 @@ class QueryError(Exception):
 class _Stay(HTTPRedirectHandler):
     """Follows no redirect: the token is for the host it was given for."""
 
-    def redirect_request(self, *_arguments: Any) -> None:
+    def redirect_request(self, *_arguments: Any, **_named: Any) -> None:
         """Decline."""
 
 
