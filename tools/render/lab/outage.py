@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import openai
+from opentelemetry.sdk.trace import TracerProvider
 
 import huddle_otel
 from huddle_otel import SpendGuard
@@ -139,6 +140,7 @@ def record(folder: Path, *, seconds: float, seed: int = 7, rules_files: Sequence
             base_url=gateway.url,
             api_key=_KEY,
             exporters=["prometheus"],
+            tracer_provider=TracerProvider(),  # without traces a histogram has no exemplars
             tag_metrics=("team",),
             spend_guard=[SpendGuard(limit="0.2", per="day", by="team"), SpendGuard(limit=50, per="day")],
         )

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import { build } from 'esbuild';
 
-const { builtIn, boardRange, layout, ofBoard, panelRange, substitute } = await sources('variables', 'time', 'layout');
+const { builtIn, boardRange, layout, ofBoard, panelRange, sampled, substitute } = await sources('variables', 'time', 'layout', 'prometheus');
 const END = Date.UTC(2026, 10, 24, 17, 40);
 
 /** Import TypeScript modules of the page. */
@@ -69,4 +69,12 @@ test('panels fill the width, and what a collapsed row holds moves the rest down'
     ['inside', 0, 190, 1000, 68],
     ['below', 0, 266, 1000, 106],
   ]);
+});
+
+test('of the exemplars of a step the greatest is kept, and what is far below it', () => {
+  const usual = [1, 2, 3, 2, 1, 2].map((value, index) => ({ at: index, value }));
+  const slow = { at: 6, value: 30 };
+  const later = { at: 10, value: 2 };
+  assert.deepEqual(sampled([...usual, slow, later], 10), [slow, { at: 2, value: 3 }, later]);
+  assert.deepEqual(sampled([], 10), []);
 });
