@@ -61,7 +61,7 @@ class Bars(Panel):
         """Return the builder."""
         scheme = build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS)
         if not self.steps:
-            scheme = build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
+            scheme = build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC)
         return (
             bargauge.Panel()
             .display_mode(BarGaugeDisplayMode.BASIC)
