@@ -18,7 +18,7 @@ LANE3 := .venv/openai-3
 BIN3 := $(LANE3)/bin
 LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
-BACKENDS := prometheus
+BACKENDS := prometheus prometheus-alertmanager
 OUT ?= $(REPORTS)/boards
 LAB := $(REPORTS)/render
 SHORT := overview upstream latency
@@ -70,6 +70,10 @@ help: ## Show this list
 demo: $(LANE3)/.ready ## Run the demo against the embedded gateway
 	@$(BIN3)/huddle-otel demo $(ARGS)
 
+.PHONY: stack
+stack: $(LANE3)/.ready ## Watch the demo's traffic with a local Prometheus and Alertmanager, for five minutes
+	@$(BIN3)/huddle-otel demo --stack $(ARGS)
+
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 .PHONY: test
@@ -96,7 +100,7 @@ test-openai-3: $(LANE3)/.ready
 
 .PHONY: test-backend
 test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debian packages
-	@if ! command -v promtool > /dev/null; then
+	@if ! command -v promtool > /dev/null || ! command -v amtool > /dev/null; then
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
 	        echo '-- installing Debian packages: $(BACKENDS)'
 	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BACKENDS) > /dev/null
@@ -107,7 +111,7 @@ test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debi
 	    fi
 	fi
 	export CI=1  # from here on what is missing is a failure
-	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters tests/dashboards)
+	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests/exporters tests/dashboards tests/cli)
 
 .PHONY: test-phoenix
 test-phoenix: $(LANE3)/.ready .venv/phoenix/.requirements ## Run the tests against a real trace UI, Arize Phoenix
@@ -135,7 +139,7 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 	@.venv/wheel/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall dist/*.whl
 	away="$$(mktemp -d)"
 	trap 'rm -rf "$$away"' EXIT
-	tar --create --exclude node_modules pyproject.toml tests $(wildcard README.md docs tools) | tar --extract --directory "$$away"
+	tar --create --exclude node_modules pyproject.toml tests $(wildcard README.md docs tools stack) | tar --extract --directory "$$away"
 	cd "$$away"
 	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m 'not litellm and not backend and not phoenix and not browser')
 

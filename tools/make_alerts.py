@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import huddle_otel_dashboards
 from huddle_otel_dashboards.alerts import render_routing, render_rules
 
-FOLDER: Final = Path(__file__).parents[1] / "dashboards" / "huddle_otel_dashboards" / "generated"
+FOLDER: Final = Path(huddle_otel_dashboards.__file__).parent / "generated"
 
 
 def files() -> dict[str, str]:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-PATIENCE: Final = 30.0
-"""Seconds until the server must be ready."""
+from huddle_otel.cli.stack.processes import answers, free_port, server
 
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+_LONGEST: Final = 1_800.0
+"""Seconds after which it ends by itself."""
 
 
 @contextmanager
@@ -35,30 +27,13 @@ def prometheus(folder: Path, config: str, *flags: str) -> Iterator[str]:
         Its URL.
 
     Raises:
-        RuntimeError: It does not become ready; the message is the end of its log.
+        StackError: It does not become ready.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file, log = folder / "prometheus.yml", folder / "prometheus.log"
+    file, address = folder / "prometheus.yml", f"127.0.0.1:{free_port()}"
     file.write_text(config)
-    url = f"http://127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}"]
-    command += [f"--web.listen-address={url.removeprefix('http://')}", *flags]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        _wait(url, process, log)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=1):  # noqa: S310 - on 127.0.0.1
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"Prometheus is not ready: {log.read_text()[-2000:]}")
+    command += [f"--web.listen-address={address}", *flags]
+    ready = partial(answers, f"http://{address}/-/ready")
+    with server("Prometheus", command, log=folder / "prometheus.log", ready=ready, longest=_LONGEST):
+        yield f"http://{address}"

@@ -15,8 +15,9 @@ import pytest
 
 import huddle_otel_dashboards
 from huddle_otel.cli.dashboards import Check, Status, validate
+from huddle_otel.cli.stack.processes import free_port
 from huddle_otel_dashboards.alerts import Intervals, render_rules
-from tests.dashboards.server import free_port, prometheus
+from tests.dashboards.server import prometheus
 from tests.exporters.conftest import ROOT, missing
 
 pytestmark = pytest.mark.backend

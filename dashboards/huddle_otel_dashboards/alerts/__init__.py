@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from huddle_otel_dashboards.alerts import money, objective, telemetry, upstream
@@ -24,6 +25,7 @@ __all__ = [
     "Role",
     "Severity",
     "alerts",
+    "render",
     "render_routing",
     "render_rules",
     "rules",
@@ -67,15 +69,20 @@ def render_rules(limits: Limits = _DEFAULTS, *, intervals: Intervals = _REAL_TIM
         intervals: How long their windows are.
         runbook: URL or path of the runbook, to which each alert adds its section.
     """
-    groups: list[Value] = [
+    return _HEAD + render(rules(limits, intervals=intervals), intervals=intervals, runbook=runbook)
+
+
+def render(groups: Iterable[Group], *, intervals: Intervals = _REAL_TIME, runbook: str = RUNBOOK) -> str:
+    """Return groups as YAML."""
+    written: list[Value] = [
         {
             "name": group.name,
             "interval": duration(intervals.evaluation * group.pace),
             "rules": [_rule(rule, intervals, runbook) for rule in group.rules],
         }
-        for group in rules(limits, intervals=intervals)
+        for group in groups
     ]
-    return _HEAD + dump({"groups": groups})
+    return dump({"groups": written})
 
 
 def _rule(rule: Recording | Alert, intervals: Intervals, runbook: str) -> Value:

@@ -7,7 +7,7 @@ from typing import Final
 from huddle_otel.telemetry import contract
 from huddle_otel_dashboards.alerts.model import Alert, Intervals, Recording, Role, Severity
 from huddle_otel_dashboards.alerts.objective import UNIT, over
-from huddle_otel_dashboards.alerts.promql import BY_MODEL, appeared, grew, pick
+from huddle_otel_dashboards.alerts.promql import BY_MODEL, appeared, grew, pick, share
 from huddle_otel_dashboards.limits import Limits
 
 COST: Final = "job_model:huddle_client_cost_usd:increase5m"
@@ -17,6 +17,7 @@ _DAY: Final = 24 * _HOUR
 _UNITS_PER_HOUR: Final = _HOUR / UNIT
 _UNITS_PER_DAY: Final = _DAY / UNIT
 _NEARLY: Final = 0.8
+_PRICED_OR_NOT: Final = (contract.COST_UNKNOWN, contract.CALLS)
 _WHOLE_DAY: Final = "last 24 h"
 """Stands in the label `budget` for the limit on a day that these rules are made with."""
 
@@ -34,7 +35,7 @@ def alerts(limits: Limits, intervals: Intervals) -> tuple[Alert, ...]:
         _budget_nearly_used(limits, intervals),
         _rate(limits, intervals),
         _anomaly(limits, intervals),
-        _unpriced(intervals),
+        _unpriced(limits, intervals),
     )
 
 
@@ -131,16 +132,18 @@ def _anomaly(limits: Limits, intervals: Intervals) -> Alert:
     )
 
 
-def _unpriced(intervals: Intervals) -> Alert:
+def _unpriced(limits: Limits, intervals: Intervals) -> Alert:
+    unknown, calls = (appeared(pick(each), intervals.window(_HOUR), BY_MODEL) for each in _PRICED_OR_NOT)
     return Alert(
         name="HuddleUnpricedModel",
-        condition=f"{appeared(pick(contract.COST_UNKNOWN), intervals.window(_HOUR), BY_MODEL)} > 0",
+        condition=f"{share(unknown, calls)} > {limits.faults / 100:g}",
         hold=0,
         severity=Severity.TICKET,
         role=Role.SPEND,
-        summary="Nobody can say what {{ $labels.model }} costs",
+        summary="Nobody can say what {{ $labels.model }} costs {{ $labels.job }}",
         description=(
-            "About {{ $value | humanize }} answers for {{ $labels.job }} in an hour have no price: the gateway states "
-            "none and no table has one. Spend and budgets do not contain them."
+            "{{ $value | humanizePercentage }} of its calls in an hour were answered without a known cost: the gateway "
+            "states none and no table has a price, or streams were cut before they said what they used. Spend and "
+            f"budgets are too low by these; {limits.faults:g} % is too many."
         ),
     )

@@ -28,6 +28,8 @@ CUT_SHORT: Final = "truncated|disconnect|error_event|malformed"
 """`kind` of streams that ended before their answer did."""
 _MOST: Final = 0.5
 """Share of an app's processes: circuits are per process, and one process may have a trouble of its own."""
+_GAUGE: Final = 120.0
+"""Long enough for a sample of a gauge that is pushed once a minute, the default of OpenTelemetry, s."""
 _WINDOW: Final = 300.0
 _LONGER: Final = 900.0
 
@@ -65,7 +67,7 @@ def _busy(limits: Limits, seconds: float, intervals: Intervals) -> str:
 
 
 def _circuit_open(intervals: Intervals) -> Alert:
-    state = f"min_over_time({pick(contract.BREAKER)}[{intervals.window(60)}])"
+    state = f"min_over_time({pick(contract.BREAKER)}[{intervals.window(_GAUGE)}])"
     # a circuit that nobody calls stays as it is; one that is called, and still fails, opens again and again
     opened = appeared(pick(contract.TRANSITIONS, 'to="open"'), intervals.window(_LONGER), BY_CIRCUIT)
     return Alert(
@@ -78,7 +80,7 @@ def _circuit_open(intervals: Intervals) -> Alert:
         role=Role.OUTAGE,
         summary="{{ $labels.model }} is down for {{ $labels.job }}: its calls are refused",
         description=(
-            "The circuit {{ $labels.circuit }} has not been closed for two minutes in "
+            "The circuit {{ $labels.circuit }} has not been closed for three minutes in "
             "{{ $value | humanizePercentage }} of the processes of {{ $labels.job }}, and opens again after "
             "each probe. Calls fail at once, unless they have a fallback."
         ),
@@ -180,7 +182,7 @@ def _quota(limits: Limits, intervals: Intervals) -> Alert:
 
 
 def _retry_budget(intervals: Intervals) -> Alert:
-    left = f"max_over_time({pick(contract.RETRY_BUDGET)}[{intervals.window(60)}])"
+    left = f"max_over_time({pick(contract.RETRY_BUDGET)}[{intervals.window(_GAUGE)}])"
     calls = grew(pick(contract.CALLS), intervals.window(_WINDOW), BY_MODEL)
     return Alert(
         name="HuddleRetryBudgetEmpty",

@@ -45,8 +45,8 @@ CAUSES: Final = {
     "rate_limited": "super-light-yellow",
     "budget_exceeded": "dark-orange",
 }
-"""Statuses are red, or yellow where the upstream has too much to do; connections blue, streams and clocks purple, refusals
-of our own orange."""
+"""Statuses are red, or yellow where the upstream has too much to do; connections are blue, streams and clocks purple,
+refusals of our own orange."""
 SOURCES: Final = {"gateway": GOOD, "override": CALM, "catalogue": WARN, "unknown": BAD}
 STREAM_FAULTS: Final = {
     "stall": WARN,

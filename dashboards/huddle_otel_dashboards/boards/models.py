@@ -8,14 +8,14 @@ from huddle_otel_dashboards.boards.colours import BAD
 from huddle_otel_dashboards.boards.figures import Column, Table
 from huddle_otel_dashboards.boards.graphs import Graph
 from huddle_otel_dashboards.boards.panels import Query, legend, rows
-from huddle_otel_dashboards.boards.queries import ANSWERED, SENT, quantile, rate, ratio, success, top
+from huddle_otel_dashboards.boards.queries import ANSWERED, SENT, failed, quantile, rate, ratio, top
 from huddle_otel_dashboards.boards.variables import UPSTREAM_OF_MODEL
 from huddle_otel_dashboards.limits import Limits
 from huddle_otel_dashboards.series import label
 
 _MODEL = legend(contract.MODEL)
 _CALLS = rate(contract.CALLS, contract.MODEL)
-_FAILED = f"1 - ({success(contract.MODEL)})"
+_FAILED = failed(contract.MODEL)
 _DURATION = quantile(0.95, contract.DURATION, contract.REQUEST_MODEL, where=ANSWERED)
 _FIRST_TOKEN = quantile(0.95, contract.FIRST_CHUNK, contract.REQUEST_MODEL)
 

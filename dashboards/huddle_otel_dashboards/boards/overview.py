@@ -14,12 +14,12 @@ from huddle_otel_dashboards.boards.panels import Query, legend, rows
 from huddle_otel_dashboards.boards.queries import (
     ANSWERED,
     NOT_OK,
+    failed,
     gauge,
     increase,
     or_zero,
     quantile,
     rate,
-    success,
     top,
 )
 from huddle_otel_dashboards.limits import Limits
@@ -75,7 +75,7 @@ def _users(limits: Limits) -> tuple[Stat, ...]:
             description="Share of calls that were answered whole. Failures of the upstream and refusals of the "
             f"circuit count, the app's own bad requests do not. Below the objective of {limits.slo:g} % users notice: "
             "see Failures, then the board Upstream & resilience.",
-            queries=(Query(expr=success()),),
+            queries=(Query(expr=f"1 - {failed()}"),),
             unit="percentunit",
             decimals=2,
             base=BAD,

@@ -27,10 +27,11 @@ ANY_OPERATION: Final = {contract.OPERATION: '=~".*"'}
 """For calls that are set beside a metric without an operation, which the board's choice of one cannot narrow."""
 SENT: Final = {**ANY_OPERATION, contract.OUTCOME: '!~"rejected|blocked"'}
 """The calls that led to a request."""
-OK: Final = {contract.OUTCOME: '="ok"'}
 NOT_OK: Final = {contract.OUTCOME: '!="ok"'}
 COUNTED: Final = {contract.OUTCOME: f'=~"{"|".join(("ok", *FAILED))}"', contract.ERROR_TYPE: f'!~"{APPS_OWN}"'}
 """The calls that the objective is about."""
+BAD: Final = {**COUNTED, contract.OUTCOME: f'=~"{"|".join(FAILED)}"'}
+"""Those of them that failed."""
 ANSWERED: Final = {contract.ERROR_TYPE: '=""'}
 """Of a histogram of durations: those of whole answers."""
 
@@ -97,9 +98,13 @@ def mean(metric: Metric, *attributes: str) -> str:
     return ratio(rate(metric, *attributes, suffix="_sum"), rate(metric, *attributes, suffix="_count"))
 
 
-def success(*attributes: str) -> str:
-    """Return the share of the calls that count which were answered."""
-    return share(rate(contract.CALLS, *attributes, where=OK), rate(contract.CALLS, *attributes, where=COUNTED))
+def failed(*attributes: str) -> str:
+    """Return the share of the calls that count which failed.
+
+    Not one less the answered share: a model that is never answered may have no series of answers, and it is the one
+    to show. Failures of every usual kind have a series from a model's first call on.
+    """
+    return ratio(rate(contract.CALLS, *attributes, where=BAD), rate(contract.CALLS, *attributes, where=COUNTED))
 
 
 def ratio(part: str, whole: str) -> str:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+import sys
+from typing import TYPE_CHECKING, Final
 
-from huddle_otel.cli.commands.shape import Commands
+from huddle_otel.cli.commands.shape import USAGE, Commands
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 DEMO_SECONDS: Final = 40.0
 """Length of the demo's two runs together, s; with starting and winding down it stays under 45."""
+STACK_SECONDS: Final = 300.0
+"""The same with `--stack`, s: long enough for alerts to come and go several times."""
 CHEAP_MODEL: Final = "gpt-4.1-nano"
 """For the one real call of `demo --live`: a hundredth of a cent at most, and not a reasoning model."""
 
@@ -24,12 +30,17 @@ def add(commands: Commands) -> None:
     demo.add_argument(
         "--seconds",
         type=_seconds,
-        default=DEMO_SECONDS,
         metavar="N",
-        help="length of both runs together, 10 to 300 (default: %(default)g)",
+        help=f"length of both runs together, 10 to 300 (default: {DEMO_SECONDS:g}, with --stack {STACK_SECONDS:g})",
     )
     demo.add_argument("--seed", type=int, default=1, metavar="N", help="of the traffic (default: %(default)s)")
-    demo.add_argument(
+    what = demo.add_mutually_exclusive_group()
+    what.add_argument(
+        "--stack",
+        action="store_true",
+        help="instead, play it in a loop, watched by Prometheus and Alertmanager on this machine, with our alerts",
+    )
+    what.add_argument(
         "--live", action="store_true", help="instead, make one real call with HUDDLE_API_KEY and show its span"
     )
     demo.add_argument(
@@ -44,7 +55,19 @@ def _run(arguments: argparse.Namespace) -> int:
     console = output.console()
     if arguments.live:
         return demo.live(console, model=arguments.model)
-    return demo.show(console, seconds=arguments.seconds, seed=arguments.seed)
+    if arguments.stack:
+        return _stack(console, arguments)
+    return demo.show(console, seconds=arguments.seconds or DEMO_SECONDS, seed=arguments.seed)
+
+
+def _stack(console: Console, arguments: argparse.Namespace) -> int:
+    from huddle_otel.cli import stack  # noqa: PLC0415 - see the package
+
+    try:
+        return stack.show(console, seconds=arguments.seconds or STACK_SECONDS, seed=arguments.seed)
+    except stack.StackError as error:
+        print(f"huddle-otel: {error}", file=sys.stderr)
+        return USAGE
 
 
 def _seconds(text: str) -> float:

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import openai
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 import huddle_otel
 from huddle_otel.cli.demo import scenario, traffic
-from huddle_otel.cli.demo.figures import Telemetry
 from huddle_otel.cli.environment import without
 from huddle_otel.gateway import Gateway
 
@@ -24,6 +24,18 @@ _LONGEST: Final = 20.0
 
 Tick = Callable[[float, list[traffic.Result]], None]
 """Called about ten times a second with the seconds since the run's start and the results so far."""
+
+
+class Providers(Protocol):
+    """Where telemetry goes."""
+
+    @property
+    def tracer_provider(self) -> TracerProvider | None:
+        """Where spans go."""
+
+    @property
+    def meter_provider(self) -> MeterProvider | None:
+        """Where metrics go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +60,7 @@ def quiet() -> Generator[None]:
         yield
 
 
-def instrumented(seconds: float, *, seed: int, telemetry: Telemetry, tick: Tick) -> Run:
+def instrumented(seconds: float, *, seed: int, telemetry: Providers, tick: Tick) -> Run:
     """Run the app with the one line added, on its defaults but for the breaker's times.
 
     The openai client is as it was when this returns.
