@@ -193,6 +193,11 @@ render: tools/render/node_modules/.ready $(if $(PROMETHEUS),,$(LAB)/outage/end $
 	    $(DRAW) $(LAB)/month $(DRAWN) $(call boards,$(LONG))
 	fi
 
+.PHONY: test-render
+test-render: tools/render/node_modules/.ready ## Check and test the code that draws the dashboards
+	@npm --prefix tools/render run check
+	npm --prefix tools/render test
+
 .PHONY: build
 build: .venv/build/.requirements ## Build the wheel and the sdist into dist/
 	@rm -rf dist

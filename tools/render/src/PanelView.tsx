@@ -65,7 +65,9 @@ function Aside({ text }: { text: string | undefined }) {
 
 function NoData({ text }: { text: string }) {
   const { colors } = useTheme2();
-  return <div style={{ display: 'grid', placeItems: 'center', height: '100%', color: colors.text.secondary }}>{text}</div>;
+  return (
+    <div style={{ display: 'grid', placeItems: 'center', height: '100%', color: colors.text.secondary }}>{text}</div>
+  );
 }
 
 /** Shows what a drawing threw in the place of the panel, so that one bad panel does not empty the page. */

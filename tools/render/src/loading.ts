@@ -1,6 +1,15 @@
 /** Everything a panel needs before it can be drawn. */
 
-import { cacheFieldDisplayNames, type DataFrame, type DataTransformerConfig, type GrafanaTheme2, standardTransformers, standardTransformersRegistry, type TimeRange, transformDataFrame } from '@grafana/data';
+import {
+  cacheFieldDisplayNames,
+  type DataFrame,
+  type DataTransformerConfig,
+  type GrafanaTheme2,
+  standardTransformers,
+  standardTransformersRegistry,
+  type TimeRange,
+  transformDataFrame,
+} from '@grafana/data';
 import { type AnnotationQuery, type Panel } from '@grafana/schema';
 import { lastValueFrom } from 'rxjs';
 

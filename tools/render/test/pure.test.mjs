@@ -6,7 +6,12 @@ import { test } from 'node:test';
 
 import { build } from 'esbuild';
 
-const { builtIn, boardRange, layout, ofBoard, panelRange, sampled, substitute } = await sources('variables', 'time', 'layout', 'prometheus');
+const { builtIn, boardRange, layout, ofBoard, panelRange, sampled, substitute } = await sources(
+  'variables',
+  'time',
+  'layout',
+  'prometheus',
+);
 const END = Date.UTC(2026, 10, 24, 17, 40);
 
 /** Import TypeScript modules of the page. */
@@ -14,7 +19,14 @@ async function sources(...names) {
   const contents = names.map((name) => `export * from './${name}';`).join('\n');
   const resolveDir = fileURLToPath(new URL('../src', import.meta.url));
   const stdin = { contents, resolveDir, loader: 'ts' };
-  const { outputFiles } = await build({ stdin, bundle: true, write: false, format: 'esm', platform: 'node', logLevel: 'error' });
+  const { outputFiles } = await build({
+    stdin,
+    bundle: true,
+    write: false,
+    format: 'esm',
+    platform: 'node',
+    logLevel: 'error',
+  });
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
 }
 
@@ -29,7 +41,13 @@ test('all is what the variable says it is, or everything', () => {
     { name: 'model', ...all },
     { name: 'job', allValue: 'shop.*', ...all },
   ]);
-  assert.deepEqual([...values], [['model', '.*'], ['job', 'shop.*']]);
+  assert.deepEqual(
+    [...values],
+    [
+      ['model', '.*'],
+      ['job', 'shop.*'],
+    ],
+  );
 });
 
 test('chosen values become a regular expression that matches them and nothing else', () => {
@@ -60,7 +78,10 @@ test('a panel of today begins at midnight UTC, whatever the board shows', () => 
 test('panels fill the width, and what a collapsed row holds moves the rest down', () => {
   const panel = (title, x, y, w, h) => ({ type: 'stat', title, gridPos: { x, y, w, h } });
   const row = { type: 'row', gridPos: { x: 0, y: 4, w: 24, h: 1 }, panels: [panel('inside', 0, 5, 24, 2)] };
-  const places = layout({ panels: [panel('left', 0, 0, 12, 4), panel('right', 12, 0, 12, 4), row, panel('below', 0, 5, 24, 3)] }, 1000);
+  const places = layout(
+    { panels: [panel('left', 0, 0, 12, 4), panel('right', 12, 0, 12, 4), row, panel('below', 0, 5, 24, 3)] },
+    1000,
+  );
   const boxes = places.map(({ panel: { title }, left, top, width, height }) => [title, left, top, width, height]);
   assert.deepEqual(boxes, [
     ['left', 0, 0, 496, 144],

@@ -7,7 +7,12 @@ import { type Mark } from '../loading';
 import { type Exemplar } from '../prometheus';
 import { type PanelProps } from './props';
 
-const NO_LEGEND: VizLegendOptions = { showLegend: false, displayMode: 'list' as VizLegendOptions['displayMode'], placement: 'bottom', calcs: [] };
+const NO_LEGEND: VizLegendOptions = {
+  showLegend: false,
+  displayMode: 'list' as VizLegendOptions['displayMode'],
+  placement: 'bottom',
+  calcs: [],
+};
 
 /** Lines, areas, bars and points over time, with the annotations' moments as dashed lines. */
 export function TimeSeriesPanel({ panel, frames, exemplars, marks, range, width, height }: PanelProps) {
