@@ -21,6 +21,10 @@ REPORTS := .reports
 BACKENDS := prometheus prometheus-alertmanager redis-server
 BROWSER := chromium chromium-driver
 NEEDS_MORE := not litellm and not backend and not phoenix and not browser
+OUT ?= $(REPORTS)/boards
+LAB := $(REPORTS)/render
+SHORT := overview upstream latency
+LONG := spend slo
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
 EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli exporters stress))
@@ -47,6 +51,11 @@ mkdir -p $(CURDIR)/$(REPORTS)
 echo '-- tests: $(1)'
 HUDDLE_TEST_LANE=$(2) $(3) 2>&1 | tee $(CURDIR)/$(REPORTS)/$(1).log
 endef
+
+# $(call boards,NAMES): their files. The lab draws the short ones from an outage of minutes, the long ones from a month.
+boards = $(patsubst %,dashboards/huddle_otel_dashboards/generated/huddle-%.json,$(1))
+DRAW = $(BIN3)/python -m tools.render.lab.serve
+DRAWN = node tools/render/render.mjs --prometheus {url} --end {end} --out $(OUT) $(ARGS)
 
 # $(call debian,SUITE,COMMANDS,PACKAGES): installs packages that bring commands, as root on Debian; on other machines a
 # suite is left out without them, but in CI that is a failure.
@@ -138,7 +147,7 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 	@.venv/wheel/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall dist/*.whl
 	away="$$(mktemp -d)"
 	trap 'rm -rf "$$away"' EXIT
-	cp -R pyproject.toml tests $(wildcard README.md docs tools stack) "$$away"
+	tar --create --exclude node_modules pyproject.toml tests $(wildcard README.md docs tools stack) | tar --extract --directory "$$away"
 	cd "$$away"
 	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m '$(NEEDS_MORE)')
 
@@ -188,6 +197,20 @@ charts: $(LANE3)/.ready ## Renew the chart library our pages carry (ARGS=4.6.1),
 dashboards: $(LANE3)/.ready ## Write the dashboards' JSON again
 	@$(BIN3)/python -m huddle_otel_dashboards.boards
 
+.PHONY: render
+render: tools/render/node_modules/.ready $(if $(PROMETHEUS),,$(LAB)/outage/end $(LAB)/month/end) ## Draw the dashboards with @grafana/ui (PROMETHEUS=URL for your own data, BOARDS=FILES, OUT=FOLDER)
+	@if [ -n '$(PROMETHEUS)' ]; then
+	    node tools/render/render.mjs --prometheus '$(PROMETHEUS)' --out $(OUT) $(ARGS) $(or $(BOARDS),$(call boards,$(SHORT) $(LONG)))
+	else
+	    $(DRAW) $(LAB)/outage $(DRAWN) --range 10m $(call boards,$(SHORT))
+	    $(DRAW) $(LAB)/month $(DRAWN) $(call boards,$(LONG))
+	fi
+
+.PHONY: test-render
+test-render: tools/render/node_modules/.ready ## Check and test the code that draws the dashboards
+	@npm --prefix tools/render run check
+	npm --prefix tools/render test
+
 .PHONY: build
 build: .venv/build/.requirements ## Build the wheel and the sdist into dist/
 	@rm -rf dist
@@ -195,7 +218,7 @@ build: .venv/build/.requirements ## Build the wheel and the sdist into dist/
 
 .PHONY: clean
 clean: ## Remove everything that make or the tools made
-	rm -rf .venv $(REPORTS) dist build htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
+	rm -rf .venv tools/render/node_modules $(REPORTS) dist build htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: each stamp is renewed when the files it depends on change ------------------------------------------------
@@ -233,6 +256,25 @@ $(LANE3)/.lint $(LANE3)/.browser: $(LANE3)/.%: requirements/%.txt $(LANE3)/.requ
 	@echo '-- $(@D): installing $<'
 	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r $<
 	touch $@
+
+# A lock file of npm's records the host of a registry, so there is none: package.json pins what is used directly.
+tools/render/node_modules/.ready: tools/render/package.json
+	@$(call debian,render,chromium,chromium)
+	echo '-- tools/render: installing package.json'
+	npm install --prefix tools/render --loglevel error
+	touch $@
+
+$(LAB)/outage/end: | $(LANE3)/.ready
+	@$(call debian,render,prometheus,$(BACKENDS))
+	echo '-- $(@D): ten minutes of an outage, played and scraped'
+	rm -rf $(@D)
+	$(BIN3)/python -m tools.render.lab.outage $(@D) --rules dashboards/huddle_otel_dashboards/generated/alerts.yml
+
+$(LAB)/month/end: | $(LANE3)/.ready
+	@$(call debian,render,prometheus,$(BACKENDS))
+	echo '-- $(@D): a month, simulated'
+	rm -rf $(@D)
+	$(BIN3)/python -m tools.render.lab.month $(@D)
 
 # --- lock files -------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,13 @@ import { chromium } from 'playwright-core';
 
 const ORIGIN = 'http://boards.invalid/'; // answered here; a name that no server ever has
 const PROMETHEUS = 'prometheus/';
-const TYPES = { '': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.svg': 'image/svg+xml', '.woff2': 'font/woff2' };
+const TYPES = {
+  '': 'text/html',
+  '.css': 'text/css',
+  '.js': 'text/javascript',
+  '.svg': 'image/svg+xml',
+  '.woff2': 'font/woff2',
+};
 const ARGUMENTS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -48,6 +54,10 @@ async function draw(browser, read, prometheus, task) {
   await page.addInitScript((given) => (window.TASK = given), task);
   await page.goto(ORIGIN);
   await page.waitForFunction(() => document.documentElement.dataset.state, undefined, { timeout: PATIENCE });
+  const failure = await page.evaluate(() => document.documentElement.dataset.failure);
+  if (failure) {
+    throw new Error(failure);
+  }
   const height = await page.evaluate(() => Math.ceil(document.getElementById('root').getBoundingClientRect().height));
   await page.setViewportSize({ width: task.width, height: Math.max(height, 100) });
   await page.waitForLoadState('networkidle');

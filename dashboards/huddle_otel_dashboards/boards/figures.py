@@ -23,7 +23,7 @@ from grafana_foundation_sdk.models.common import (
 )
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
-from huddle_otel_dashboards.boards.colours import GOOD
+from huddle_otel_dashboards.boards.colours import FAINT, GOOD
 from huddle_otel_dashboards.boards.panels import TRACES, Panel, Steps, by_name, thresholds
 
 _LARGE: Final = 34
@@ -50,6 +50,7 @@ class Stat(Panel):
             .color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
             .reduce_options(_last())
             .text(common.VizTextDisplayOptions().value_size(_LARGE))
+            .mappings([_nothing(self.no_value)] if self.no_value else [])
         )
 
 
@@ -61,7 +62,7 @@ class Bars(Panel):
         """Return the builder."""
         scheme = build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS)
         if not self.steps:
-            scheme = build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
+            scheme = build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC)
         return (
             bargauge.Panel()
             .display_mode(BarGaugeDisplayMode.BASIC)
@@ -165,6 +166,13 @@ class Traces(Panel):
         """Return the one TraceQL query."""
         made = tempo.Dataquery().ref_id(ascii_uppercase[0]).datasource(TRACES).query_type("traceql")
         return [made.query(self.traceql).limit(self.limit).spss(3).table_type(SearchTableType.SPANS).build()]
+
+
+def _nothing(text: str) -> model.SpecialValueMap:
+    """Return what stands for no value: in no colour that could be taken for good or bad."""
+    faint = model.ValueMappingResult(text=text, color=FAINT, index=0)
+    absent = model.DashboardSpecialValueMapOptions(match=model.SpecialValueMatch.NULL_AND_NAN, result=faint)
+    return model.SpecialValueMap(options=absent)
 
 
 def _last() -> common.ReduceDataOptions:

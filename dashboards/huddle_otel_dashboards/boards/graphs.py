@@ -54,7 +54,8 @@ class Graph(Panel):
             .point_size(4)
             .axis_soft_min(0)
             .span_nulls(False)
-            .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+            # by name would keep a model's colour everywhere, but gives two of a handful the same one
+            .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
             .legend(_legend(self.calcs, beside=self.width >= _WIDE))
             .tooltip(_tooltip())
         )

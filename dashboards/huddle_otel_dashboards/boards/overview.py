@@ -5,7 +5,7 @@ from __future__ import annotations
 from huddle_otel.telemetry import contract
 from huddle_otel_dashboards.boards.bill import per_hour, today
 from huddle_otel_dashboards.boards.board import Board, Row
-from huddle_otel_dashboards.boards.colours import BAD, GOOD, OUTCOMES, WARN
+from huddle_otel_dashboards.boards.colours import BAD, CAUSES, GOOD, OUTCOMES, WARN
 from huddle_otel_dashboards.boards.figures import Column, Stat, Table
 from huddle_otel_dashboards.boards.graphs import Graph
 from huddle_otel_dashboards.boards.health import health
@@ -187,6 +187,7 @@ def _failures() -> Row:
                     ),
                 ),
                 unit="suffix:/s",
+                colours=CAUSES,
                 stacked=True,
                 width=14,
                 runbook="huddletimeouts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from huddle_otel.telemetry import contract
 from huddle_otel_dashboards.boards.board import Board, Row
-from huddle_otel_dashboards.boards.colours import BAD, GOOD, REASONS, STATES, STREAM_FAULTS, WARN
+from huddle_otel_dashboards.boards.colours import BAD, CAUSES, GOOD, REASONS, STATES, STREAM_FAULTS, WARN
 from huddle_otel_dashboards.boards.graphs import Graph, Timeline
 from huddle_otel_dashboards.boards.panels import Query, legend
 from huddle_otel_dashboards.boards.queries import SENT, by, gauge, per_minute, rate, ratio, select, share, top
@@ -81,6 +81,7 @@ def _requests(limits: Limits) -> Row:
                     ),
                 ),
                 unit="reqps",
+                colours=CAUSES,
                 stacked=True,
                 runbook="huddletimeouts",
             ),

@@ -36,7 +36,7 @@ export function BoardView({ board, loaded, marks, range, variables, width }: Boa
             ) : (
               <PanelView
                 panel={titled(panel, variables)}
-                loaded={loaded.get(panel) ?? { frames: [], range }}
+                loaded={loaded.get(panel) ?? { frames: [], exemplars: [], range }}
                 marks={marks}
                 width={width}
                 height={height}
@@ -54,7 +54,9 @@ function Heading({ board, range, variables }: Pick<BoardViewProps, 'board' | 'ra
   const shown = (board.templating?.list ?? []).filter(({ type, hide }) => type !== 'datasource' && hide !== 2);
   const format = 'YYYY-MM-DD HH:mm:ss';
   return (
-    <header style={{ display: 'flex', gap: 16, alignItems: 'baseline', marginBottom: 12, color: colors.text.secondary }}>
+    <header
+      style={{ display: 'flex', gap: 16, alignItems: 'baseline', marginBottom: 12, color: colors.text.secondary }}
+    >
       <h1 style={{ fontSize: 20, margin: 0, color: colors.text.primary }}>{board.title}</h1>
       {shown.map(({ name, label }) => (
         <span key={name}>

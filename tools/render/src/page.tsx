@@ -35,7 +35,9 @@ async function main() {
 
   const places = layout(board, width).flatMap(({ panel, width: pixels }) => (isRow(panel) ? [] : [{ panel, pixels }]));
   const loaded = new Map<Panel, Loaded>(
-    await Promise.all(places.map(async ({ panel, pixels }) => [panel, await load(panel, scopeOf(panel, pixels), theme)] as const)),
+    await Promise.all(
+      places.map(async ({ panel, pixels }) => [panel, await load(panel, scopeOf(panel, pixels), theme)] as const),
+    ),
   );
   const annotations = board.annotations?.list ?? [];
   const marks = (await Promise.all(annotations.map((annotation) => marksOf(annotation, common)))).flat();
@@ -49,10 +51,6 @@ async function main() {
   );
 }
 
-main().then(
-  () => (document.documentElement.dataset.state = 'drawn'),
-  (error) => {
-    document.documentElement.dataset.state = 'failed';
-    console.error(error);
-  },
-);
+main()
+  .catch((error) => (document.documentElement.dataset.failure = String(error)))
+  .finally(() => (document.documentElement.dataset.state = 'over'));

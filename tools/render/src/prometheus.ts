@@ -41,7 +41,7 @@ export async function ask<T>(path: string, parameters: Record<string, string>): 
   const response = await fetch(`prometheus/api/v1/${path}?${new URLSearchParams(parameters)}`);
   const answer = await response.json();
   if (answer.status !== 'success') {
-    throw new Error(`${answer.error} in ${parameters.query}`);
+    throw new Error(parameters.query ? `${answer.error} in ${parameters.query}` : answer.error);
   }
   return answer.data;
 }
@@ -54,16 +54,60 @@ export async function scrapeInterval(): Promise<number> {
 
 /** Run one query. Returns a frame per series, or one table, whose values have the query's name unless it is the only one. */
 export async function query(target: Target, scope: Scope, onlyTable = false): Promise<DataFrame[]> {
-  const lowest = substitute(target.interval || scope.interval || `${scope.scrape}s`, scope.variables);
-  const step = rangeUtil.calculateInterval(scope.range, scope.resolution, lowest).intervalMs / 1000;
+  const step = stepOf(target, scope);
   const expression = expand(target.expr, scope, step);
-  const series = target.instant
-    ? await instant(expression, scope.range)
-    : await range(expression, scope.range, step);
+  const series = target.instant ? await instant(expression, scope.range) : await range(expression, scope.range, step);
   if (target.format === 'table') {
     return series.length === 0 ? [] : [table(series, target.refId, onlyTable ? 'Value' : `Value #${target.refId}`)];
   }
   return series.map((each) => frame(each, target, target.instant ? undefined : step));
+}
+
+/** Seconds between the points of a query's answer. */
+function stepOf(target: Target, scope: Scope): number {
+  const lowest = substitute(target.interval || scope.interval || `${scope.scrape}s`, scope.variables);
+  return rangeUtil.calculateInterval(scope.range, scope.resolution, lowest).intervalMs / 1000;
+}
+
+/** A single call that a histogram kept as an example: a moment (ms) and what was measured. */
+export interface Exemplar {
+  at: number;
+  value: number;
+}
+
+/** Some exemplars of a query, none for a query that asks for none. */
+export async function exemplars(target: Target, scope: Scope): Promise<Exemplar[]> {
+  if (!target.exemplar) {
+    return [];
+  }
+  type Answer = Array<{ exemplars: Array<{ timestamp: number; value: string }> }>;
+  const [start, end] = [scope.range.from, scope.range.to].map((moment) => String(moment.valueOf() / 1000)) as [
+    string,
+    string,
+  ];
+  const step = stepOf(target, scope);
+  const answer = await ask<Answer>('query_exemplars', { query: expand(target.expr, scope, step), start, end });
+  const all = answer.flatMap(({ exemplars: kept }) =>
+    kept.map(({ timestamp, value }) => ({ at: timestamp * 1000, value: Number(value) })),
+  );
+  return sampled(all, step * 1000);
+}
+
+/** Of each step the greatest, and what lies two standard deviations below one that is taken: as Grafana thins them out. */
+export function sampled(all: readonly Exemplar[], step: number): Exemplar[] {
+  const mean = all.reduce((sum, { value }) => sum + value, 0) / all.length;
+  const deviation = Math.sqrt(all.reduce((sum, { value }) => sum + (value - mean) ** 2, 0) / all.length);
+  const lowest = new Map<number, number>();
+  return [...all]
+    .sort((one, other) => other.value - one.value)
+    .filter(({ at, value }) => {
+      const slot = Math.floor(at / step);
+      const taken = (lowest.get(slot) ?? Infinity) - value > 2 * deviation;
+      if (taken) {
+        lowest.set(slot, value);
+      }
+      return taken;
+    });
 }
 
 /** The query as it is sent. `step` is seconds. */
@@ -72,7 +116,10 @@ export function expand(expression: string, scope: Scope, step: number): string {
 }
 
 async function range(expression: string, { from, to }: TimeRange, step: number): Promise<Series[]> {
-  const [start, end] = [from, to].map((moment) => Math.floor(moment.valueOf() / 1000 / step) * step) as [number, number];
+  const [start, end] = [from, to].map((moment) => Math.floor(moment.valueOf() / 1000 / step) * step) as [
+    number,
+    number,
+  ];
   const parameters = { query: expression, start: String(start), end: String(end), step: String(step) };
   const { result } = await ask<{ result: Series[] }>('query_range', parameters);
   return result.map(({ metric, values }) => ({ metric, values: complete(values, start, end, step) }));
@@ -136,5 +183,5 @@ function legend(format: string, labels: Labels): string {
 
 /** JavaScript reads "NaN" itself, but not Prometheus' infinities. */
 function number([, text]: Sample): number | null {
-  return text === null ? null : Number(text.replace("Inf", "Infinity"));
+  return text === null ? null : Number(text.replace('Inf', 'Infinity'));
 }

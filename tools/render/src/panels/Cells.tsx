@@ -28,8 +28,19 @@ const ROW_GAP = 0.12;
 export function Cells({ rows, cells, range, width, height }: CellsProps) {
   const theme = useTheme2();
   const config = new UPlotConfigBuilder('utc');
-  config.addScale({ scaleKey: 'x', isTime: true, orientation: ScaleOrientation.Horizontal, direction: ScaleDirection.Right, range: () => [range.from.valueOf(), range.to.valueOf()] });
-  config.addScale({ scaleKey: 'y', orientation: ScaleOrientation.Vertical, direction: ScaleDirection.Down, range: () => [-0.5, rows.length - 0.5] });
+  config.addScale({
+    scaleKey: 'x',
+    isTime: true,
+    orientation: ScaleOrientation.Horizontal,
+    direction: ScaleDirection.Right,
+    range: () => [range.from.valueOf(), range.to.valueOf()],
+  });
+  config.addScale({
+    scaleKey: 'y',
+    orientation: ScaleOrientation.Vertical,
+    direction: ScaleDirection.Down,
+    range: () => [-0.5, rows.length - 0.5],
+  });
   config.addAxis({ scaleKey: 'x', isTime: true, placement: AxisPlacement.Bottom, timeZone: 'utc', theme });
   config.addAxis({
     scaleKey: 'y',

@@ -14,26 +14,34 @@ interface Options {
 export function HeatmapPanel({ panel, frames, range, width, height }: PanelProps) {
   const theme = useTheme2();
   const { yAxis, color }: Options = panel.options ?? {};
-  const buckets = frames.map((frame) => ({ bound: boundOf(frame), frame })).sort((one, other) => one.bound - other.bound);
+  const buckets = frames
+    .map((frame) => ({ bound: boundOf(frame), frame }))
+    .sort((one, other) => one.bound - other.bound);
   const counts = buckets.map(({ frame }, index) => less(frame, buckets[index - 1]?.frame));
   const most = Math.max(...counts.flatMap((each) => [...each.values()]), 0);
   const step = frames[0]?.fields[0]?.config.interval ?? 0;
   const cells = counts.flatMap((each, row) =>
-    [...each].filter(([, count]) => count > 0).map(([from, count]): Cell => ({
-      row: buckets.length - 1 - row,
-      from,
-      to: from + step,
-      color: shade(theme, color?.scheme ?? 'Oranges', count / most),
-      text: '',
-    })),
+    [...each]
+      .filter(([, count]) => count > 0)
+      .map(([from, count]): Cell => ({
+        row: buckets.length - 1 - row,
+        from,
+        to: from + step,
+        color: shade(theme, color?.scheme ?? 'Oranges', count / most),
+        text: '',
+      })),
   );
   const format = getValueFormat(yAxis?.unit);
-  const rows = buckets.map(({ bound }) => (bound === Infinity ? '+Inf' : formattedValueToString(format(bound)))).reverse();
+  const rows = buckets
+    .map(({ bound }) => (bound === Infinity ? '+Inf' : formattedValueToString(format(bound))))
+    .reverse();
   return <Cells rows={rows} cells={cells} range={range} width={width} height={height} />;
 }
 
 function boundOf(frame: DataFrame): number {
-  return Number((frame.fields[1]?.labels?.le ?? frame.fields[1]?.config.displayNameFromDS ?? 'NaN').replace('+Inf', 'Infinity'));
+  return Number(
+    (frame.fields[1]?.labels?.le ?? frame.fields[1]?.config.displayNameFromDS ?? 'NaN').replace('+Inf', 'Infinity'),
+  );
 }
 
 /** What this cumulative bucket holds beyond the one below it, by time. */
@@ -43,7 +51,10 @@ function less(frame: DataFrame, below: DataFrame | undefined): Map<number, numbe
 }
 
 function points(frame: DataFrame): Array<[number, number]> {
-  return (frame.fields[0]?.values ?? []).map((time: number, index: number) => [time, frame.fields[1]?.values[index]]);
+  return (frame.fields[0]?.values ?? []).map((time: number, index: number) => [
+    time,
+    frame.fields[1]?.values[index] ?? 0,
+  ]);
 }
 
 /** A colour of one of the schemes that Grafana offers by name; on dark, its far end is dark too. */

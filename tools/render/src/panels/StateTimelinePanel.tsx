@@ -10,7 +10,9 @@ export function StateTimelinePanel({ frames, range, width, height }: PanelProps)
   return (
     <Cells
       rows={bands.map(({ name }) => name)}
-      cells={bands.flatMap(({ pieces }, row) => pieces.map((piece) => ({ ...piece, row, to: Math.min(piece.to, end) })))}
+      cells={bands.flatMap(({ pieces }, row) =>
+        pieces.map((piece) => ({ ...piece, row, to: Math.min(piece.to, end) })),
+      )}
       range={range}
       width={width}
       height={height}

@@ -1,8 +1,29 @@
 /** Panels that draw one number per series: stat and bar gauge. */
 
-import { type FieldDisplay, getDisplayValueAlignmentFactors, getFieldDisplayValues, type ReduceDataOptions, VizOrientation } from '@grafana/data';
-import { BarGaugeDisplayMode, BarGaugeNamePlacement, BarGaugeValueMode, type VizTextDisplayOptions } from '@grafana/schema';
-import { BarGauge, BigValue, BigValueColorMode, BigValueGraphMode, BigValueJustifyMode, BigValueTextMode, useTheme2, VizRepeater, type VizRepeaterRenderValueProps } from '@grafana/ui';
+import {
+  type FieldDisplay,
+  getDisplayValueAlignmentFactors,
+  getFieldDisplayValues,
+  type ReduceDataOptions,
+  VizOrientation,
+} from '@grafana/data';
+import {
+  BarGaugeDisplayMode,
+  BarGaugeNamePlacement,
+  BarGaugeValueMode,
+  type VizTextDisplayOptions,
+} from '@grafana/schema';
+import {
+  BarGauge,
+  BigValue,
+  BigValueColorMode,
+  BigValueGraphMode,
+  BigValueJustifyMode,
+  BigValueTextMode,
+  useTheme2,
+  VizRepeater,
+  type VizRepeaterRenderValueProps,
+} from '@grafana/ui';
 import { type JSX } from 'react';
 
 import { configOf } from '../fields';
