@@ -19,6 +19,10 @@ BIN3 := $(LANE3)/bin
 LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
 BACKENDS := prometheus prometheus-alertmanager
+OUT ?= $(REPORTS)/boards
+LAB := $(REPORTS)/render
+SHORT := overview upstream latency
+LONG := spend slo
 PIP_FLAGS := --quiet --quiet --disable-pip-version-check
 METADATA := pyproject.toml huddle_otel/_version.py
 EVERY_LANE := $(wildcard $(addprefix tests/,unit client gateway telemetry spend cli exporters stress))
@@ -43,6 +47,19 @@ define pytest
 mkdir -p $(CURDIR)/$(REPORTS)
 echo '-- tests: $(1)'
 HUDDLE_TEST_LANE=$(2) $(3) 2>&1 | tee $(CURDIR)/$(REPORTS)/$(1).log
+endef
+
+# $(call boards,NAMES): their files. The lab draws the short ones from an outage of minutes, the long ones from a month.
+boards = $(patsubst %,dashboards/huddle_otel_dashboards/generated/huddle-%.json,$(1))
+DRAW = $(BIN3)/python -m tools.render.lab.serve
+DRAWN = node tools/render/render.mjs --prometheus {url} --end {end} --out $(OUT) $(ARGS)
+
+# $(call debian,COMMAND,PACKAGES): installs them when the command is missing and root can.
+define debian
+if ! command -v $(1) > /dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+    echo '-- installing Debian packages: $(2)'
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) > /dev/null
+fi
 endef
 
 .PHONY: help
@@ -122,7 +139,7 @@ test-wheel: build .venv/wheel/.requirements ## Run the tests against the built w
 	@.venv/wheel/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall dist/*.whl
 	away="$$(mktemp -d)"
 	trap 'rm -rf "$$away"' EXIT
-	cp -R pyproject.toml tests $(wildcard README.md docs tools stack) "$$away"
+	tar --create --exclude node_modules pyproject.toml tests $(wildcard README.md docs tools stack) | tar --extract --directory "$$away"
 	cd "$$away"
 	$(call pytest,wheel,3,$(CURDIR)/.venv/wheel/bin/python -m pytest -m 'not litellm and not backend and not phoenix and not browser')
 
@@ -167,6 +184,15 @@ mutate: .venv/mutate/.requirements ## Change the policy in one place at a time: 
 dashboards: $(LANE3)/.ready ## Write the dashboards' JSON again
 	@$(BIN3)/python -m huddle_otel_dashboards.boards
 
+.PHONY: render
+render: tools/render/node_modules/.ready $(if $(PROMETHEUS),,$(LAB)/outage/end $(LAB)/month/end) ## Draw the dashboards with @grafana/ui (PROMETHEUS=URL for your own data, BOARDS=FILES, OUT=FOLDER)
+	@if [ -n '$(PROMETHEUS)' ]; then
+	    node tools/render/render.mjs --prometheus '$(PROMETHEUS)' --out $(OUT) $(ARGS) $(or $(BOARDS),$(call boards,$(SHORT) $(LONG)))
+	else
+	    $(DRAW) $(LAB)/outage $(DRAWN) --range 10m $(call boards,$(SHORT))
+	    $(DRAW) $(LAB)/month $(DRAWN) $(call boards,$(LONG))
+	fi
+
 .PHONY: build
 build: .venv/build/.requirements ## Build the wheel and the sdist into dist/
 	@rm -rf dist
@@ -174,7 +200,7 @@ build: .venv/build/.requirements ## Build the wheel and the sdist into dist/
 
 .PHONY: clean
 clean: ## Remove everything that make or the tools made
-	rm -rf .venv $(REPORTS) dist build htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
+	rm -rf .venv tools/render/node_modules $(REPORTS) dist build htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: each stamp is renewed when the files it depends on change ------------------------------------------------
@@ -212,6 +238,25 @@ $(LANE3)/.lint: requirements/lint.txt $(LANE3)/.requirements
 	@echo '-- $(@D): installing $<'
 	$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r $<
 	touch $@
+
+# A lock file of npm's records the host of a registry, so there is none: package.json pins what is used directly.
+tools/render/node_modules/.ready: tools/render/package.json
+	@$(call debian,chromium,chromium)
+	echo '-- tools/render: installing package.json'
+	npm install --prefix tools/render --loglevel error
+	touch $@
+
+$(LAB)/outage/end: | $(LANE3)/.ready
+	@$(call debian,prometheus,$(BACKENDS))
+	echo '-- $(@D): ten minutes of an outage, played and scraped'
+	rm -rf $(@D)
+	$(BIN3)/python -m tools.render.lab.outage $(@D) --rules dashboards/huddle_otel_dashboards/generated/alerts.yml
+
+$(LAB)/month/end: | $(LANE3)/.ready
+	@$(call debian,prometheus,$(BACKENDS))
+	echo '-- $(@D): a month, simulated'
+	rm -rf $(@D)
+	$(BIN3)/python -m tools.render.lab.month $(@D)
 
 # --- lock files -------------------------------------------------------------------------------------------------------
 

@@ -113,7 +113,7 @@ def _where() -> Row:
         title="Where it goes",
         panels=(
             Graph(
-                title="By model",
+                title="Per hour by model",
                 description="USD per hour, the ten dearest models. A step is a release; a climb at night is a loop.",
                 queries=(Query(expr=top(10, _BY_MODEL), legend=_MODEL),),
                 unit="currencyUSD",
@@ -123,7 +123,7 @@ def _where() -> Row:
                 runbook="huddlespendanomaly",
             ),
             Graph(
-                title="By tag $tag",
+                title="Per hour by $tag",
                 description="USD per hour by the tag chosen above. `without` is spend without that tag, or a tag that "
                 "`instrument(tag_metrics=…)` does not name.",
                 queries=(Query(expr=f"3600 * {named}", legend=legend("tag")),),
@@ -154,7 +154,7 @@ def _trust() -> Row:
         title="How far to trust it",
         panels=(
             Graph(
-                title="By who says so",
+                title="Per hour by who says so",
                 description="USD per hour. gateway: what it reported. override: your own prices. catalogue: the "
                 "packaged table's estimate. The more of the last, the less the figures are money.",
                 queries=(Query(expr=f"3600 * {rate(contract.COST_USD, 'source')}", legend=legend("source")),),

@@ -24,7 +24,7 @@ from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
 from huddle_otel_dashboards.alerts import Recording, rules
 from huddle_otel_dashboards.series import label, series
-from tools.render.lab.server import prometheus
+from tools.render.lab.serve import serving
 
 END: Final = datetime(2026, 11, 24, 17, 40, tzinfo=UTC)
 """The last moment: a Tuesday, so that the weekend shows in a week."""
@@ -69,7 +69,13 @@ HAIKU, MINI, DEEPSEEK, HOUSE = MODELS = (
     Model(name="claude-haiku-4.5", share=0.2, input_tokens=620, output_tokens=180, input_price=1, output_price=5),
     Model(name="gpt-4.1-mini", share=0.4, input_tokens=840, output_tokens=160, input_price=0.4, output_price=1.6),
     Model(
-        name="deepseek-v3.2", share=0.3, input_tokens=500, output_tokens=240, input_price=0.299, output_price=0.437, source="estimate"
+        name="deepseek-v3.2",
+        share=0.3,
+        input_tokens=500,
+        output_tokens=240,
+        input_price=0.299,
+        output_price=0.437,
+        source="estimate",
     ),
     Model(name="house-llama", share=0.1, input_tokens=300, output_tokens=120),
 )
@@ -99,7 +105,12 @@ INCIDENTS: Final = (
     Incident(model=DEEPSEEK, before=7.8, hours=0.3, share=0.5, outcome="rejected", error="CircuitOpenError"),
     Incident(model=MINI, before=3.5, hours=2.5, share=0.012, outcome="truncated", error="StreamTruncatedError"),
 )
-_USUAL: Final = (("error", "500", 0.0006), ("error", "timeout", 0.0003), ("truncated", "StreamTruncatedError", 0.0002), ("cancelled", "", 0.002))
+_USUAL: Final = (
+    ("error", "500", 0.0006),
+    ("error", "timeout", 0.0003),
+    ("truncated", "StreamTruncatedError", 0.0002),
+    ("cancelled", "", 0.002),
+)
 """Outcome, cause and share of what always fails a little."""
 SPIKE: Final = Incident(model=HAIKU, before=4.6, hours=2.1, share=0.8, outcome="ok", error="")
 """The batch job: calls beyond the usual ones, as a multiple of them."""
@@ -125,7 +136,7 @@ class Counters:
             if everything or metric in _LONG:
                 named = ",".join(f'{name}="{text}"' for name, text in (*_TARGET.items(), *labels))
                 file.write(f"{series(metric)}{{{named}}} {value:.10g} {at}\n")
-        file.write(f"up{{job=\"{_TARGET['job']}\",instance=\"{_TARGET['instance']}\"}} 1 {at}\n")
+        file.write(f'up{{job="{_TARGET["job"]}",instance="{_TARGET["instance"]}"}} 1 {at}\n')
 
 
 def rhythm(moment: datetime) -> float:
@@ -172,7 +183,11 @@ def _calls(counters: Counters, model: Model, outcome: str, error: str, count: in
 
 def _spend(counters: Counters, model: Model, team: str, calls: int) -> None:
     """Count tokens, money where the price is known, and calls where it is not."""
-    for kind, tokens in (("input", model.input_tokens), ("output", model.output_tokens), ("cache_read", model.input_tokens // 5)):
+    for kind, tokens in (
+        ("input", model.input_tokens),
+        ("output", model.output_tokens),
+        ("cache_read", model.input_tokens // 5),
+    ):
         counters.add(contract.TOKENS_USED, calls * tokens, model=model.name, type=kind, team=team)
     if model.cost is None:
         counters.add(contract.COST_UNKNOWN, calls, model=model.name)
@@ -209,7 +224,7 @@ def make(folder: Path, *, seed: int = 11) -> None:
         for at in simulate(counters, random.Random(seed)):  # noqa: S311 - a repeatable month, not secrets
             counters.write(file, at, everything=end - at <= _WARM_UP)
         file.write("# EOF\n")
-    _blocks("openmetrics", str(samples), str(folder / "tsdb"))
+    _blocks("openmetrics", str(samples), str(folder / "data"))
     samples.unlink()
     recorded = {rule.name: rule.expr for group in rules() for rule in group.rules if isinstance(rule, Recording)}
     while recorded:  # a rule that uses others needs those stored
@@ -225,15 +240,15 @@ def _record(folder: Path, recorded: Mapping[str, str], *, start: int, end: int) 
     file, made = folder / "rules.json", folder / "made"
     entries = [{"record": name, "expr": expr} for name, expr in recorded.items()]
     file.write_text(json.dumps({"groups": [{"name": "recordings", "interval": "5m", "rules": entries}]}))  # YAML too
-    with prometheus(folder) as url:
+    with serving(folder) as url:
         _blocks("rules", f"--url={url}", f"--start={start}", f"--end={end}", f"--output-dir={made}", str(file))
     for block in made.iterdir():
-        block.rename(folder / "tsdb" / block.name)
+        block.rename(folder / "data" / block.name)
 
 
 def _blocks(*arguments: str) -> None:
     command = ["promtool", "tsdb", "create-blocks-from", "--quiet", _LARGE_BLOCKS, *arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - ours
 
 
 def main() -> None:

@@ -10,22 +10,24 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import openai
+from opentelemetry.sdk.trace import TracerProvider
 
 import huddle_otel
 from huddle_otel import SpendGuard
+from huddle_otel.cli.environment import without
 from huddle_otel.gateway import Gateway, Model, Rule, faults
 from huddle_otel.spend import catalogue
-from tools.render.lab.server import free_port, prometheus
+from tests.dashboards.server import free_port
+from tools.render.lab.serve import serving
 
 _KEY: Final = "sk-huddle-lab"
 _PER_SECOND: Final = 5
@@ -55,7 +57,9 @@ def rules(seconds: float) -> Iterator[Rule]:
     at = seconds / 100  # the story is told in per cent of its length
     yield Rule(faults.bad_gateway(), model=MINI.id, after=18 * at, until=34 * at)
     for start in (46, 51, 56):  # a limit per minute: shut, open, shut again
-        yield Rule(faults.rate_limited(retry_after=round(3 * at, 1)), model=HAIKU.id, after=start * at, until=(start + 3) * at)
+        yield Rule(
+            faults.rate_limited(retry_after=round(3 * at, 1)), model=HAIKU.id, after=start * at, until=(start + 3) * at
+        )
     for fault, rate in (
         (faults.status(503, retry_after=0.5), 0.12),
         (faults.reset_before_first_byte(0.1), 0.05),
@@ -102,12 +106,11 @@ def plan(seconds: float, *, seed: int) -> Iterator[Ask]:
 
 def call(client: openai.OpenAI, ask: Ask) -> None:
     """Make one call as an app does, and leave its failure to the metrics."""
+    create: Any = client.chat.completions.create  # whether it streams decides what it returns
     messages = [{"role": "user", "content": "word " * ask.words}]
     with huddle_otel.tags(team=ask.team):
         try:
-            answer = client.chat.completions.create(
-                model=ask.model, messages=messages, max_tokens=ask.max_tokens, stream=ask.stream  # type: ignore[call-overload]
-            )
+            answer = create(model=ask.model, messages=messages, max_tokens=ask.max_tokens, stream=ask.stream)
             for _chunk in answer if ask.stream else ():
                 pass
         except openai.OpenAIError:
@@ -124,18 +127,20 @@ def play(seconds: float, *, seed: int) -> float:
         return time.time()
 
 
-def record(folder: Path, *, seconds: float, seed: int = 7, rules_files: tuple[Path, ...] = ()) -> None:
+def record(folder: Path, *, seconds: float, seed: int = 7, rules_files: Sequence[Path] = ()) -> None:
     """Play the outage while Prometheus scrapes it. Leaves its data, and in `end` when it ended (s since the epoch)."""
     port = free_port()
-    os.environ["OTEL_EXPORTER_PROMETHEUS_PORT"] = str(port)
     with (
+        without("OPENAI_", "HUDDLE_", "OTEL_", proxies=True),
         Gateway(models=MODELS, key=_KEY, max_seconds=seconds + 60) as gateway,
-        prometheus(folder, targets={"shop": [f"127.0.0.1:{port}"]}, rules=rules_files),
+        serving(folder, target=f"127.0.0.1:{port}", rules=rules_files),
     ):
+        os.environ["OTEL_EXPORTER_PROMETHEUS_PORT"] = str(port)
         huddle_otel.instrument(
             base_url=gateway.url,
             api_key=_KEY,
             exporters=["prometheus"],
+            tracer_provider=TracerProvider(),  # without traces a histogram has no exemplars
             tag_metrics=("team",),
             spend_guard=[SpendGuard(limit="0.2", per="day", by="team"), SpendGuard(limit=50, per="day")],
         )
@@ -154,7 +159,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--rules", type=Path, nargs="*", default=[], help="files of alert and recording rules")
     arguments = parser.parse_args()
-    record(arguments.folder, seconds=arguments.seconds, rules_files=tuple(arguments.rules))
+    record(arguments.folder, seconds=arguments.seconds, rules_files=arguments.rules)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ export function BoardView({ board, loaded, marks, range, variables, width }: Boa
             ) : (
               <PanelView
                 panel={titled(panel, variables)}
-                loaded={loaded.get(panel) ?? { frames: [], range }}
+                loaded={loaded.get(panel) ?? { frames: [], exemplars: [], range }}
                 marks={marks}
                 width={width}
                 height={height}

@@ -25,7 +25,7 @@ const KINDS: Record<string, ComponentType<PanelProps>> = {
 /** Kinds that have something to show without data. */
 const SELF_SUFFICIENT = new Set(['stat', 'text']);
 
-interface PanelViewProps extends Omit<PanelProps, 'frames' | 'range'> {
+interface PanelViewProps extends Omit<PanelProps, keyof Loaded> {
   loaded: Loaded;
 }
 
@@ -49,7 +49,7 @@ export function PanelView({ panel, loaded, width, height, ...rest }: PanelViewPr
             <NoData text={error ?? panel.fieldConfig?.defaults.noValue ?? 'No data'} />
           ) : (
             <Guard>
-              <Kind panel={panel} frames={loaded.frames} range={loaded.range} width={innerWidth} height={innerHeight} {...rest} />
+              <Kind {...rest} {...loaded} panel={panel} width={innerWidth} height={innerHeight} />
             </Guard>
           )
         }

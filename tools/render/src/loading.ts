@@ -5,7 +5,7 @@ import { type AnnotationQuery, type Panel } from '@grafana/schema';
 import { lastValueFrom } from 'rxjs';
 
 import { configOf, configured } from './fields';
-import { query, type Scope, type Target } from './prometheus';
+import { type Exemplar, exemplars, query, type Scope, type Target } from './prometheus';
 import { substitute } from './variables';
 
 standardTransformersRegistry.setInit(() =>
@@ -23,13 +23,14 @@ standardTransformersRegistry.setInit(() =>
 export interface Loaded {
   frames: DataFrame[];
   range: TimeRange;
+  exemplars: Exemplar[];
   /** Why there is nothing to draw, if that is an error. */
   error?: string;
 }
 
 /** Run a panel's queries, transformations and field configuration. Never throws: a board with one bad panel is drawn. */
 export async function load(panel: Panel, scope: Scope, theme: GrafanaTheme2): Promise<Loaded> {
-  const nothing = { frames: [], range: scope.range };
+  const nothing = { frames: [], range: scope.range, exemplars: [] };
   try {
     const targets = ((panel.targets ?? []) as unknown as Target[]).filter(({ hide }) => !hide);
     const elsewhere = targets.find(({ expr }) => expr === undefined);
@@ -43,7 +44,8 @@ export async function load(panel: Panel, scope: Scope, theme: GrafanaTheme2): Pr
     const shaped = await lastValueFrom(transformDataFrame(transformations, answers.flat(), context));
     const frames = configured(shaped, configOf(panel), theme, context.interpolate);
     cacheFieldDisplayNames(frames);
-    return { ...nothing, frames };
+    const examples = await Promise.all(targets.map((target) => exemplars(target, scope)));
+    return { ...nothing, frames, exemplars: examples.flat() };
   } catch (error) {
     return { ...nothing, error: String(error) };
   }

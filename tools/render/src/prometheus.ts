@@ -54,8 +54,7 @@ export async function scrapeInterval(): Promise<number> {
 
 /** Run one query. Returns a frame per series, or one table, whose values have the query's name unless it is the only one. */
 export async function query(target: Target, scope: Scope, onlyTable = false): Promise<DataFrame[]> {
-  const lowest = substitute(target.interval || scope.interval || `${scope.scrape}s`, scope.variables);
-  const step = rangeUtil.calculateInterval(scope.range, scope.resolution, lowest).intervalMs / 1000;
+  const step = stepOf(target, scope);
   const expression = expand(target.expr, scope, step);
   const series = target.instant
     ? await instant(expression, scope.range)
@@ -64,6 +63,46 @@ export async function query(target: Target, scope: Scope, onlyTable = false): Pr
     return series.length === 0 ? [] : [table(series, target.refId, onlyTable ? 'Value' : `Value #${target.refId}`)];
   }
   return series.map((each) => frame(each, target, target.instant ? undefined : step));
+}
+
+/** Seconds between the points of a query's answer. */
+function stepOf(target: Target, scope: Scope): number {
+  const lowest = substitute(target.interval || scope.interval || `${scope.scrape}s`, scope.variables);
+  return rangeUtil.calculateInterval(scope.range, scope.resolution, lowest).intervalMs / 1000;
+}
+
+/** A single call that a histogram kept as an example: a moment (ms) and what was measured. */
+export interface Exemplar {
+  at: number;
+  value: number;
+}
+
+/** Some exemplars of a query, none for a query that asks for none. */
+export async function exemplars(target: Target, scope: Scope): Promise<Exemplar[]> {
+  if (!target.exemplar) {
+    return [];
+  }
+  type Answer = Array<{ exemplars: Array<{ timestamp: number; value: string }> }>;
+  const [start, end] = [scope.range.from, scope.range.to].map((moment) => String(moment.valueOf() / 1000)) as [string, string];
+  const step = stepOf(target, scope);
+  const answer = await ask<Answer>('query_exemplars', { query: expand(target.expr, scope, step), start, end });
+  const all = answer.flatMap(({ exemplars: kept }) => kept.map(({ timestamp, value }) => ({ at: timestamp * 1000, value: Number(value) })));
+  return sampled(all, step * 1000);
+}
+
+/** Of each step the greatest, and what lies two standard deviations below one that is taken: as Grafana thins them out. */
+export function sampled(all: readonly Exemplar[], step: number): Exemplar[] {
+  const mean = all.reduce((sum, { value }) => sum + value, 0) / all.length;
+  const deviation = Math.sqrt(all.reduce((sum, { value }) => sum + (value - mean) ** 2, 0) / all.length);
+  const lowest = new Map<number, number>();
+  return [...all].sort((one, other) => other.value - one.value).filter(({ at, value }) => {
+    const slot = Math.floor(at / step);
+    const taken = (lowest.get(slot) ?? Infinity) - value > 2 * deviation;
+    if (taken) {
+      lowest.set(slot, value);
+    }
+    return taken;
+  });
 }
 
 /** The query as it is sent. `step` is seconds. */

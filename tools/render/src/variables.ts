@@ -3,7 +3,7 @@
  * https://grafana.com/docs/grafana/latest/dashboards/variables/variable-syntax/
  */
 
-import { rangeUtil, type TimeRange } from '@grafana/data';
+import { type TimeRange } from '@grafana/data';
 import { type VariableModel } from '@grafana/schema';
 
 /** What a name stands for: the text that replaces it. */
@@ -23,15 +23,19 @@ export function substitute(text: string, values: Values): string {
 export function builtIn(range: TimeRange, step: number, scrape: number): Values {
   const length = Math.round((range.to.valueOf() - range.from.valueOf()) / 1000);
   return new Map([
-    ['__interval', rangeUtil.secondsToHms(step)],
+    ['__interval', duration(step)],
     ['__interval_ms', String(step * 1000)],
-    ['__rate_interval', rangeUtil.secondsToHms(Math.max(step + scrape, SCRAPES * scrape))],
+    ['__rate_interval', duration(Math.max(step + scrape, SCRAPES * scrape))],
     ['__range', `${length}s`],
     ['__range_s', String(length)],
     ['__range_ms', String(length * 1000)],
     ['__from', String(range.from.valueOf())],
     ['__to', String(range.to.valueOf())],
   ]);
+}
+
+function duration(seconds: number): string {
+  return `${Math.round(seconds * 1000)}ms`;
 }
 
 /** The values that a board's own variables start with: their current one, or all. */
