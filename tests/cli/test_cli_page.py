@@ -96,9 +96,7 @@ def test_a_timeline_is_the_sums_of_its_calls(path: Path) -> None:
             ended = [call for call in inside if call.outcome == outcome]
             assert told.outcomes[outcome][at] == len(ended)
             if outcome != "ok":
-                assert told.wasted[outcome][at] == sum(
-                    call.cost or 0 for call in ended if call.answered or call.double_billing
-                )
+                assert told.wasted[outcome][at] == sum(call.cost or 0 for call in ended if call.answered)
         longest = max((call.duration for call in inside), default=None)
         assert (told.durations[2][at] is None) == (longest is None)
         assert longest is None or longest <= (told.durations[2][at] or 0) <= longest + 1
