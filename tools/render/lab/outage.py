@@ -24,9 +24,9 @@ from opentelemetry.sdk.trace import TracerProvider
 import huddle_otel
 from huddle_otel import SpendGuard
 from huddle_otel.cli.environment import without
+from huddle_otel.cli.stack.processes import free_port
 from huddle_otel.gateway import Gateway, Model, Rule, faults
 from huddle_otel.spend import catalogue
-from tests.dashboards.server import free_port
 from tools.render.lab.serve import serving
 
 _KEY: Final = "sk-huddle-lab"
