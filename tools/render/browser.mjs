@@ -74,9 +74,22 @@ async function draw(browser, read, prometheus, task) {
       return { title, box, empty: empty === 'true', error: error ?? inner };
     }),
   );
-  const image = await page.screenshot();
+  const image = await settled(page);
   await page.close();
   return { image, panels, faults };
+}
+
+/** A picture like the one before it: by then icons, which arrive one by one, are all there. */
+async function settled(page) {
+  let before = Buffer.alloc(0);
+  for (let tries = 0; tries < 20; tries++) {
+    const image = await page.screenshot();
+    if (image.equals(before)) {
+      return image;
+    }
+    before = image;
+  }
+  throw new Error('the page does not come to rest');
 }
 
 async function answer(route, read, prometheus, faults) {

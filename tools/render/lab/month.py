@@ -75,7 +75,7 @@ HAIKU, MINI, DEEPSEEK, HOUSE = MODELS = (
         output_tokens=240,
         input_price=0.299,
         output_price=0.437,
-        source="estimate",
+        source="catalogue",
     ),
     Model(name="house-llama", share=0.1, input_tokens=300, output_tokens=120),
 )

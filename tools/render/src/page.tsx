@@ -3,6 +3,7 @@
 import { createTheme, ThemeContext } from '@grafana/data';
 import { type Dashboard, type Panel } from '@grafana/schema';
 import { GlobalStyles, PortalContainer } from '@grafana/ui';
+import { flushSync } from 'react-dom';
 import { createRoot } from 'react-dom/client';
 
 import { BoardView } from './BoardView';
@@ -42,13 +43,15 @@ async function main() {
   const annotations = board.annotations?.list ?? [];
   const marks = (await Promise.all(annotations.map((annotation) => marksOf(annotation, common)))).flat();
 
-  createRoot(document.getElementById('root') as HTMLElement).render(
+  const root = createRoot(document.getElementById('root') as HTMLElement);
+  const page = (
     <ThemeContext.Provider value={theme}>
       <GlobalStyles />
       <BoardView board={board} loaded={loaded} marks={marks} range={range} variables={variables} width={width} />
       <PortalContainer />
-    </ThemeContext.Provider>,
+    </ThemeContext.Provider>
   );
+  flushSync(() => root.render(page)); // all of it stands when the driver looks
 }
 
 main()

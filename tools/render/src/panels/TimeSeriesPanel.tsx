@@ -66,10 +66,10 @@ function draw(plot: uPlot, marks: readonly Mark[], colorOf: (name: string) => st
 function example(plot: uPlot, exemplars: readonly Exemplar[], color: string) {
   const { ctx, bbox } = plot;
   const scale = plot.series[1]?.scale ?? 'y';
-  const size = 4;
+  const size = 3;
   ctx.save();
   ctx.fillStyle = color;
-  ctx.globalAlpha = 0.7;
+  ctx.globalAlpha = 0.6;
   for (const { at, value } of exemplars) {
     const [x, y] = [plot.valToPos(at, 'x', true), plot.valToPos(value, scale, true)];
     if (y >= bbox.top && x >= bbox.left && x <= bbox.left + bbox.width) {
