@@ -178,8 +178,6 @@ def test_the_page_on_alerts_lists_them_all() -> None:
 def test_panels_that_the_runbook_names_are_there() -> None:
     folder = _generator().FOLDER
     boards = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")}
-    if not boards:
-        pytest.skip("the boards are not made yet")
     titles = {name: {panel["title"] for panel in board["panels"]} for name, board in boards.items()}
     named = [
         (line.split("`")[1], title)

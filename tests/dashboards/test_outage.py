@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from huddle_otel.cli.dashboards import Status
 from huddle_otel.cli.stack.processes import free_port
 from huddle_otel.gateway import Gateway
 from huddle_otel_dashboards.alerts import alerts
@@ -87,6 +88,19 @@ def test_a_page_arrives_within_ten_seconds(story: Story, record_property: Callab
     record_property("seconds to the page", round(seconds, 1))
     print(f"{seconds:.1f} s from the first failure to the page")  # noqa: T201 - `pytest -rP` shows it
     assert seconds < 10
+
+
+def test_boards_have_their_metrics_while_all_is_failing(story: Story) -> None:
+    assert len(story.checks) > 100
+    assert [check for check in story.checks if check.bad()] == []
+    shown = {check.panel for check in story.checks if check.status is Status.OK}
+    assert shown >= {
+        "Alerts firing now",
+        "State of each circuit",
+        "Failures of our own",
+        "Used of each limit",
+        "By kind",
+    }
 
 
 def test_annotations_are_filled_in(story: Story) -> None:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from huddle_otel.cli.dashboards import Check, validate
 from huddle_otel.cli.stack.local import Plan, Stack, running
 from huddle_otel.cli.stack.processes import free_port, listens
 from huddle_otel.cli.stack.receiver import Notice, Receiver
@@ -184,6 +185,8 @@ class Story:
     """What an OTLP collector received."""
     scraped: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     """Labels of every series of `batch`, as Prometheus has scraped it."""
+    checks: list[Check] = field(default_factory=list[Check])
+    """What came of every query of boards and rules, while all was failing."""
     history: list[tuple[dict[str, str], list[float]]] = field(default_factory=list[tuple[dict[str, str], list[float]]])
     """Labels of each alert in Prometheus, its state among them, and the moments it was in it, s since the epoch."""
 
@@ -229,6 +232,7 @@ def _play(story: Story, apps: dict[str, App], gateway: Gateway, stack: Stack) ->
     wait_for(lambda: all(story.receiver.first("firing", each, story.began) for each in loud))
     silent = [each for each in EXPECTED if each.quiet]
     wait_for(lambda: all(_firing(stack, each) for each in silent))
+    story.checks = validate(stack.prometheus, seconds=120, scrape=1)
     gateway.script([])
     story.recovered = time.time()
     apps["shop"].call(HEALTHY, "down", "locked", "limited", "starved", "flapping")
