@@ -25,7 +25,6 @@ import huddle_otel
 from huddle_otel import SpendGuard
 from huddle_otel.cli.environment import without
 from huddle_otel.cli.stack.processes import free_port
-from huddle_otel.cli.stack.processes import free_port
 from huddle_otel.gateway import Gateway, Model, Rule, faults
 from huddle_otel.spend import catalogue
 from tools.render.lab.serve import serving
