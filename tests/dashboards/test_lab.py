@@ -8,6 +8,7 @@ import re
 from itertools import pairwise
 
 from huddle_otel.telemetry import contract
+from huddle_otel.telemetry.reference import ERROR_TYPES
 from huddle_otel_dashboards.series import label, series
 from tools.render.lab import month, outage
 
@@ -35,6 +36,12 @@ def test_the_month_has_only_series_that_are_emitted() -> None:
         assert not unknown
         seen.add(name)
     assert {"huddle_client_calls_total", "huddle_client_cost_usd_total", "huddle_client_budget_used_usd"} <= seen
+
+
+def test_the_month_fails_for_causes_that_are_documented() -> None:
+    causes = {each.error for each in month.INCIDENTS} | set(re.findall(r'error_type="(.*?)"', written(0.5)))
+    assert "breaker_open" in causes
+    assert all(cause.isdigit() or f"`{cause}`" in "".join(ERROR_TYPES) for cause in causes)
 
 
 def test_counters_of_the_month_never_fall() -> None:

@@ -111,8 +111,9 @@ def _users(limits: Limits) -> tuple[Stat, ...]:
 def _open_circuits() -> Stat:
     return Stat(
         title="Open circuits",
-        description="Circuits open, or half-open and trying, in at least one process: calls to these models are refused "
-        "at once rather than sent to an upstream that fails. See the timeline on Upstream & resilience for which, and since when.",
+        description="Circuits open, or half-open and trying, in at least one process: calls to these models are "
+        "refused at once rather than sent to an upstream that fails. The timeline on Upstream & resilience shows "
+        "which, and since when.",
         queries=(Query(expr=or_zero(f"count({gauge(contract.BREAKER, contract.CIRCUIT)} > 0)")),),
         unit="short",
         decimals=0,

@@ -102,13 +102,13 @@ INCIDENTS: Final = (
     Incident(model=MINI, before=18.2 * 24, hours=1.2, share=0.7, outcome="error", error="502"),
     Incident(model=HAIKU, before=9.1 * 24, hours=5, share=0.06, outcome="error", error="529"),
     Incident(model=DEEPSEEK, before=8.4, hours=0.6, share=0.35, outcome="error", error="503"),
-    Incident(model=DEEPSEEK, before=7.8, hours=0.3, share=0.5, outcome="rejected", error="CircuitOpenError"),
-    Incident(model=MINI, before=3.5, hours=2.5, share=0.012, outcome="truncated", error="StreamTruncatedError"),
+    Incident(model=DEEPSEEK, before=7.8, hours=0.3, share=0.5, outcome="rejected", error="breaker_open"),
+    Incident(model=MINI, before=3.5, hours=2.5, share=0.012, outcome="truncated", error="stream_truncated"),
 )
 _USUAL: Final = (
     ("error", "500", 0.0006),
     ("error", "timeout", 0.0003),
-    ("truncated", "StreamTruncatedError", 0.0002),
+    ("truncated", "stream_truncated", 0.0002),
     ("cancelled", "", 0.002),
 )
 """Outcome, cause and share of what always fails a little."""
@@ -253,7 +253,7 @@ def _blocks(*arguments: str) -> None:
 
 def main() -> None:
     """Make the month in the folder given."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     make(parser.parse_args().folder)
 

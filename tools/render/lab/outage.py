@@ -154,7 +154,7 @@ def record(folder: Path, *, seconds: float, seed: int = 7, rules_files: Sequence
 
 def main() -> None:
     """Record into the folder given."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--rules", type=Path, nargs="*", default=[], help="files of alert and recording rules")
