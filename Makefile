@@ -16,6 +16,7 @@ LOCK_ARGS ?=
 
 LANE3 := .venv/openai-3
 BIN3 := $(LANE3)/bin
+NEWER := $(if $(wildcard /etc/apt/sources.list.d/debian.sources),.venv/newer-debian)
 LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
 BACKENDS := prometheus prometheus-alertmanager redis-server
@@ -110,9 +111,10 @@ test-openai-3: $(LANE3)/.ready
 	$(BIN3)/coverage report
 
 .PHONY: test-backend
-test-backend: $(LANE3)/.ready ## Run the tests against real back ends, from Debian packages
+test-backend: $(LANE3)/.ready $(NEWER:%=%/.ready) ## Run the tests against real back ends, from Debian packages
 	@$(call debian,backend,promtool amtool redis-server,$(BACKENDS))
 	export CI=1  # from here on what is missing is a failure
+	export HUDDLE_TEST_PROMETHEUS_3=$(CURDIR)/$(NEWER)/usr/bin/prometheus HUDDLE_TEST_VMAGENT=$(CURDIR)/$(NEWER)/usr/bin/vmagent
 	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests)
 
 .PHONY: test-browser
@@ -227,6 +229,12 @@ clean: ## Remove everything that make or the tools made
 	@$(call venv,$(@D),$<)
 	touch $@
 
+# Prometheus 3, and a collector that takes OTLP and writes on to Prometheus: Debian 12 has older ones.
+.venv/newer-debian/.ready: tools/newer_debian.sh
+	@echo '-- $(@D): unpacking newer Debian packages'
+	tools/newer_debian.sh forky $(@D) prometheus victoria-metrics
+	touch $@
+
 .venv/%/.requirements: requirements/%.txt
 	@$(call venv,$(@D),$<)
 	touch $@
@@ -287,6 +295,9 @@ lock: .venv/bootstrap/.requirements ## Pin the dependencies again (LOCK_ARGS=--u
 	    $(UV_COMPILE) pyproject.toml $(EXTRAS:%=--extra %) requirements/openai-$$lane.in -o requirements/openai-$$lane.txt
 	done
 	$(UV_COMPILE) pyproject.toml --all-extras requirements/openai-3.in -o requirements/openai-3.txt
-	for name in $(OTHERS:%=beside-%) frameworks-2 frameworks-3 lint browser mutate build litellm phoenix bootstrap; do
+	for lane in 2 3; do
+	    $(UV_COMPILE) pyproject.toml $(EXTRAS:%=--extra %) requirements/frameworks-$$lane.in -o requirements/frameworks-$$lane.txt
+	done
+	for name in $(OTHERS:%=beside-%) lint browser mutate build litellm phoenix bootstrap; do
 	    $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt
 	done

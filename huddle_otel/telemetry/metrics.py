@@ -62,6 +62,7 @@ _CIRCUITS: Final = {contract.BREAKER: "state", contract.RETRY_BUDGET: "retry_bud
 """Metric -> field of a circuit's figures."""
 _BUDGETS: Final = {contract.BUDGET_USED: ("spent", "reserved"), contract.BUDGET_LIMIT: ("limit",)}
 """Metric -> fields of an account's figures that make it up."""
+_USUAL_TRANSITIONS: Final = (("closed", "open"), ("open", "half_open"), ("half_open", "open"), ("half_open", "closed"))
 _STATES: Final[dict[Any, Any]] = {
     "closed": 0,
     "half_open": 1,
@@ -81,7 +82,11 @@ class Metrics:
         """Create every instrument of the contract."""
         meter = provider.get_meter(contract.SCOPE, version)
         self.tallies = Tallies()
-        self._sources = {**dict.fromkeys(_CIRCUITS, self._of_circuits), **dict.fromkeys(_BUDGETS, self._of_budgets)}
+        self._sources = {
+            contract.TRANSITIONS: self._of_transitions,
+            **dict.fromkeys(_CIRCUITS, self._of_circuits),
+            **dict.fromkeys(_BUDGETS, self._of_budgets),
+        }
         self.budgets: Callable[[], list[dict[str, Any]]] = list
         """Where the figures of limits on spend come from."""
         self.circuits: Callable[[], list[dict[str, Any]]] = list
@@ -125,6 +130,15 @@ class Metrics:
         values: dict[str, Any] = {each["circuit"]: each[field] for each in self.circuits() if each[field] is not None}
         return {((contract.CIRCUIT, name),): float(_STATES.get(value, value)) for name, value in values.items()}
 
+    def _of_transitions(self, metric: Metric) -> dict[Key, float]:
+        """Return the counts; a circuit's usual ones from 0 on, as `_zeros` says why."""
+        zeros = {
+            _transition(each["circuit"], before, after): 0.0
+            for each in self.circuits()
+            for before, after in _USUAL_TRANSITIONS
+        }
+        return zeros | self.tallies.read(metric)
+
     def _of_budgets(self, metric: Metric) -> dict[Key, float]:
         values: dict[Key, float] = {}
         for each in self.budgets()[:MAX_MODELS]:
@@ -134,12 +148,7 @@ class Metrics:
 
     def circuit_changed(self, event: CircuitChanged) -> None:
         """Count a circuit's change of state."""
-        key = (
-            (contract.CIRCUIT, event.circuit),
-            (contract.BREAKER_FROM, event.before),
-            (contract.BREAKER_TO, event.after),
-        )
-        self.tallies.add_all([(contract.TRANSITIONS, key, 1)])
+        self.tallies.add_all([(contract.TRANSITIONS, _transition(event.circuit, event.before, event.after), 1)])
 
     def started(self, request: Request) -> None:
         """Count a call in."""
@@ -212,6 +221,10 @@ class Metrics:
             record[contract.ATTEMPT_CHUNK.name].record(answer.first_chunk - answer.sent_after, attributes)
         if answer.per_chunk is not None:
             record[contract.PER_CHUNK.name].record(answer.per_chunk, _series(*series, "", ""))
+
+
+def _transition(circuit: str, before: str, after: str) -> Key:
+    return (contract.CIRCUIT, circuit), (contract.BREAKER_FROM, before), (contract.BREAKER_TO, after)
 
 
 @lru_cache(maxsize=4096)
