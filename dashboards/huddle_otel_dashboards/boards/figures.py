@@ -23,7 +23,7 @@ from grafana_foundation_sdk.models.common import (
 )
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
-from huddle_otel_dashboards.boards.colours import FAINT, GOOD
+from huddle_otel_dashboards.boards.colours import CALM, FAINT, GOOD
 from huddle_otel_dashboards.boards.panels import TRACES, Panel, Steps, by_name, thresholds
 
 _LARGE: Final = 34
@@ -62,7 +62,8 @@ class Bars(Panel):
         """Return the builder."""
         scheme = build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS)
         if not self.steps:
-            scheme = build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC)
+            # by place in the order of values a model would change its colour, and from panel to panel
+            scheme = build.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(CALM)
         return (
             bargauge.Panel()
             .display_mode(BarGaugeDisplayMode.BASIC)
