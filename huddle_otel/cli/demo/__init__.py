@@ -51,7 +51,7 @@ those that `opentelemetry-instrument` sets, here to send to a collector:
     opentelemetry-instrument python app.py
 
 Check your set-up with: huddle-otel doctor
-The same with Prometheus and alerts: huddle-otel demo --stack; on Grafana: stack/
+With Prometheus and alerts: huddle-otel demo --stack; Grafana: stack/README.md
 """
 
 
