@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import Any, Final
 
 from openai._types import Omit
@@ -43,7 +44,8 @@ class Runtime:
         self.probe_timeout = breaker.probe_first_token if breaker is not None else None
         self.watches_limits = rate_limit is not None and rate_limit.from_remaining
         self.prices = price_table(settings, self.recorder.trouble)
-        self.spending = Spending(settings.guards, self.prices, time.time) if settings.guards else None
+        failing = partial(self.recorder.count, "store")
+        self.spending = Spending(settings.guards, self.prices, time.time, failing) if settings.guards else None
         self.recorder.watch(self.circuits.snapshot, self.spending.snapshot if self.spending is not None else list)
         self._refusals: set[tuple[str, str]] = set()
         self._warned = False

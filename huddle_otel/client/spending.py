@@ -61,15 +61,21 @@ class Reservation:
 class Spending:
     """Reserves before a call and settles after it."""
 
-    def __init__(self, guards: tuple[SpendGuard, ...], prices: PriceTable, wall: Callable[[], float]) -> None:
-        """Take the limits, the prices of the estimates, and Unix time, s.
+    def __init__(
+        self,
+        guards: tuple[SpendGuard, ...],
+        prices: PriceTable,
+        wall: Callable[[], float],
+        failing: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Take the limits, the prices of the estimates, Unix time, s, and who counts the failures of a shared store.
 
         Raises:
             ConfigurationError: There is a store, and no client for it or it does not take the URL.
         """
         self._budgets, self._prices, self._wall = Budgets(guards), prices, wall
         self._lock = threading.RLock()  # re-entrant: a finaliser may end a call in the middle of this
-        self._store = _store_of(guards)
+        self._store = _store_of(guards, failing)
         _alive.add(self)
 
     def take_over(self, before: Spending) -> None:
@@ -243,7 +249,7 @@ class Spending:
             return self._budgets.snapshot(self._wall())
 
 
-def _store_of(guards: tuple[SpendGuard, ...]) -> Store | None:
+def _store_of(guards: tuple[SpendGuard, ...], failing: Callable[[], object]) -> Store | None:
     """Return the store that limits name; they name the same one."""
     for guard in guards:
         if isinstance(guard.store, StoreUrl):
@@ -252,7 +258,7 @@ def _store_of(guards: tuple[SpendGuard, ...]) -> Store | None:
             except ModuleNotFoundError:
                 permitted = "empty, unless redis is installed: pip install 'huddle-otel[redis]'"
                 raise ConfigurationError(field="SpendGuard.store", value=guard.store, permitted=permitted) from None
-            return Store(guard.store, guard.store_timeout)
+            return Store(guard.store, guard.store_timeout, failing)
     return None
 
 

@@ -51,13 +51,16 @@ class Job:
 class Store:
     """A Redis or Valkey, reached or away. Safe for threads and finalisers."""
 
-    def __init__(self, url: StoreUrl, timeout: float) -> None:
-        """Take the URL and the seconds that connecting, and an answer, may take. Nothing is opened yet.
+    def __init__(self, url: StoreUrl, timeout: float, failing: Callable[[], object]) -> None:
+        """Take the URL, the seconds that connecting, and an answer, may take, and who counts failures.
+
+        Nothing is opened yet.
 
         Raises:
             ConfigurationError: The URL has a query that redis does not understand.
         """
         self.url, self.timeout, self.pause = url, timeout, PAUSE
+        self._failing = failing
         self.renew()
         _stores.add(self)
         # a multiprocessing child leaves by os._exit(), after its own finalizers, and a fork keeps none of these
@@ -100,6 +103,7 @@ class Store:
         """Leave the store alone from now on, until the thread has found it well again."""
         with self._lock:
             first, self.away = not self.away, True
+        self._failing()
         with self._told:
             self._told.notify_all()
         if first:

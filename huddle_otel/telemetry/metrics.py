@@ -51,7 +51,7 @@ _REASONS: Final = {
     "budget_exceeded": "blocked",
 }
 """Why a call is refused without a request -> its outcome."""
-_COMPONENTS: Final = ("spans", "metrics", "reading", "spend", "content", "ledger")
+_COMPONENTS: Final = ("spans", "metrics", "reading", "spend", "content", "ledger", "store")
 _LIMIT_HEADERS: Final = (
     ("requests", "x-ratelimit-remaining-requests"),
     ("tokens", "x-ratelimit-remaining-tokens"),

@@ -155,10 +155,14 @@ class Recorder:
             self.trouble(component, error)
             return None
 
-    def trouble(self, component: str, error: BaseException, told: str = "") -> None:
-        """Count a fault of ours; say it once for each component: `told`, or the error's type."""
+    def count(self, component: str) -> None:
+        """Count a fault of ours that is told elsewhere."""
         with suppress(Exception):
             self._metrics.tallies.add_all([(contract.TELEMETRY_ERRORS, (("component", component),), 1)])
+
+    def trouble(self, component: str, error: BaseException, told: str = "") -> None:
+        """Count a fault of ours; say it once for each component: `told`, or the error's type."""
+        self.count(component)
         if component not in self._told:
             self._told.add(component)
             what = told or type(error).__name__

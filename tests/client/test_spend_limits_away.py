@@ -47,7 +47,12 @@ def _accounts() -> list[tuple[str, int, int]]:
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_limit_goes_on_with_the_account_of_this_process(
-    gateway: Gateway, instrument: Instrument, nobody: str, flavour: str, caplog: pytest.LogCaptureFixture
+    gateway: Gateway,
+    instrument: Instrument,
+    recorded: Recorded,
+    nobody: str,
+    flavour: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     instrument(spend_guard=SpendGuard(limit=0.0001, action="block", store=nobody))
     with caplog.at_level(logging.INFO, "huddle_otel"):
@@ -62,6 +67,7 @@ def test_a_limit_goes_on_with_the_account_of_this_process(
     assert "redis://****@127.0.0.1" in told[0]
     assert "ConnectionError" in told[0]
     assert PASSWORD not in caplog.text
+    assert recorded.total("huddle.telemetry.errors", component="store") >= 1
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -174,7 +180,7 @@ def test_what_waits_for_a_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(store, "BACKLOG", 3)
     given_up: list[int] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
-        stuck = store.Store(StoreUrl(f"redis://127.0.0.1:{server.getsockname()[1]}"), 30)
+        stuck = store.Store(StoreUrl(f"redis://127.0.0.1:{server.getsockname()[1]}"), 30, lambda: None)
         stuck.put(Command((), ()), lambda _: None, lasting=True)
         connection, _ = server.accept()  # from here on the thread waits for an answer
         for number in range(8):
