@@ -84,7 +84,8 @@ demo: $(LANE3)/.ready ## Run the demo against the embedded gateway
 
 .PHONY: stack
 stack: $(LANE3)/.ready ## Watch the demo's traffic with a local Prometheus and Alertmanager, for five minutes
-	@$(BIN3)/huddle-otel demo --stack $(ARGS)
+	@$(call debian,stack,prometheus prometheus-alertmanager,prometheus prometheus-alertmanager)
+	$(BIN3)/huddle-otel demo --stack $(ARGS)
 
 # --- tests ------------------------------------------------------------------------------------------------------------
 
