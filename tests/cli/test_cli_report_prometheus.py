@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from huddle_otel.cli.commands.shape import PROMETHEUS_TOKEN
+from huddle_otel.cli.prometheus import Prometheus
 from huddle_otel.cli.report import ledger, prometheus
 from huddle_otel.cli.report.figures import Report, ReportError, edge
 from huddle_otel.cli.report.period import Period
-from huddle_otel.cli.report.server import Server
+from huddle_otel.cli.stack.processes import free_port
+from tests.cli.odd_server import Odd
 from tests.cli.report_support import bad_day
+from tests.dashboards.server import prometheus as a_prometheus
 from tests.exporters.conftest import missing
 
 if TYPE_CHECKING:
@@ -49,45 +48,25 @@ class Watched:
     def told(self, *by: str) -> tuple[Report, Report]:
         """Return the same report from both, the server's first."""
         now = self.period.until
-        theirs = prometheus.read(Server(self.url, None), self.period, by=by, now=now)
+        theirs = prometheus.read(Prometheus(self.url), self.period, by=by, now=now)
         return theirs, ledger.read(self.path, self.period, by=by, top=0, now=now)
 
 
-def a_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def running(folder: Path, config: str) -> Iterator[Server]:
+def running(folder: Path, config: str) -> Iterator[Prometheus]:
     """A Prometheus on a folder of data, once it is ready."""
     if shutil.which("prometheus") is None:
         missing("prometheus")
-    file, address, log = folder / "prometheus.yml", f"127.0.0.1:{a_port()}", folder / "prometheus.log"
-    file.write_text(config)
-    options = [f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"]
-    command = ["prometheus", *options, "--storage.tsdb.retention.time=90d"]
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
-    try:
-        server = Server(f"http://{address}", None)
-        eventually(lambda: server.query("vector(1)", time.time()) != [], log)
-        yield server
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
+    with a_prometheus(folder, config, "--storage.tsdb.retention.time=90d") as url:
+        yield Prometheus(url)
 
 
-def eventually(true: Callable[[], bool], log: Path) -> None:
-    """Ask until it is so."""
+def eventually(server: Prometheus, query: str) -> None:
+    """Ask until there is something."""
     until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        with suppress(ReportError):
-            if true():
-                return
+    while not server.instant(query, time=time.time()):
+        assert time.monotonic() < until, query
         time.sleep(0.1)
-    pytest.fail(log.read_text()[-2000:])
 
 
 # --- a real server ----------------------------------------------------------------------------------------------------
@@ -95,14 +74,14 @@ def eventually(true: Callable[[], bool], log: Path) -> None:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    folder, port, begun = tmp_path_factory.mktemp("watched"), a_port(), time.time()
+    folder, port, begun = tmp_path_factory.mktemp("watched"), free_port(), time.time()
     config = (
         "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
         f'scrape_configs: [{{job_name: shop, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]\n'
     )
     path, seen = folder / "ledger.db", "count(count_over_time(huddle_client_calls_total[1m]) > 2)"
     with bad_day(path, "prometheus", OTEL_EXPORTER_PROMETHEUS_PORT=port), running(folder, config) as server:
-        eventually(lambda: server.query(seen, time.time()) != [], folder / "prometheus.log")
+        eventually(server, seen)
         yield Watched(server.url, path, Period(begun, time.time()))
 
 
@@ -195,7 +174,7 @@ def test_weeks_of_samples_add_up(tmp_path: Path) -> None:
         assert report.forecast is not None
         assert report.forecast.days == 14
         for share in (0.5, 0.95):
-            (theirs,) = server.query(f"histogram_quantile({share}, sum by (le) (increase({name}[7d])))", now)
+            (theirs,) = server.instant(f"histogram_quantile({share}, sum by (le) (increase({name}[7d])))", time=now)
             told = group.percentile(share)
             assert told is not None
             assert told == pytest.approx(theirs[1], abs=0.06)  # a step is 0.05 s
@@ -204,103 +183,53 @@ def test_weeks_of_samples_add_up(tmp_path: Path) -> None:
 # --- servers that do not answer ---------------------------------------------------------------------------------------
 
 
-class Odd(HTTPServer):
-    """Answers every question as it is told to, and keeps what was sent."""
-
-    status, body = 200, b""
-    headers: Mapping[str, str] = MappingProxyType({})
-    asked: list[tuple[str | None, dict[str, list[str]]]]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Odd
-
-    def do_POST(self) -> None:
-        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        self.server.asked.append((self.headers["Authorization"], form))
-        self.send_response(self.server.status)
-        for name, value in self.server.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(self.server.body)))
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def odd() -> Iterator[Odd]:
-    with Odd(("127.0.0.1", 0), _Handler) as server:
-        server.asked = []
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-        yield server
-        server.shutdown()
-
-
 @pytest.mark.parametrize(
-    ("status", "body", "headers", "why"),
+    ("status", "text", "why"),
     [
-        (401, "no", {}, "refused with status 401; the bearer token comes from HUDDLE_OTEL_PROMETHEUS_TOKEN"),
-        (403, "no", {}, "refused with status 403"),
-        (404, "nothing here", {}, "does not answer as Prometheus does at /api/v1/query; status 404"),
-        (302, "", {"Location": "http://127.0.0.1:9/login"}, "does not answer as Prometheus does"),
-        (200, "<html>welcome</html>", {}, "does not answer as Prometheus does at /api/v1/query"),
-        (200, '{"data": {"result": [{"metric": {}}]}}', {}, "does not answer as Prometheus does"),
-        (422, '{"error": "too\\u001b[31m many samples"}', {}, "too [31m many samples"),
-        (503, "<html>busy</html>", {}, "does not answer as Prometheus does"),
-        (200, '{"data": {"result": []}}', {}, "has no calls of huddle_otel in this period"),
+        (401, "no", "{url} answers 401: set HUDDLE_OTEL_PROMETHEUS_TOKEN to a bearer token that it takes"),
+        (200, "<html>welcome</html>", "{url} answers 200, and not as Prometheus' API does"),
+        (422, '{"status": "error", "error": "too many samples"}', "Prometheus refuses a query: too many samples"),
+        (
+            200,
+            '{"status": "success", "data": {"resultType": "vector", "result": []}}',
+            "{url}: has no calls of huddle_otel in this period",
+        ),
     ],
 )
-def test_why_there_is_no_answer_is_said(
-    odd: Odd,
-    command: Command,
-    monkeypatch: pytest.MonkeyPatch,
-    status: int,
-    body: str,
-    headers: dict[str, str],
-    why: str,
+def test_why_there_is_no_report_is_said(
+    odd: Odd, command: Command, monkeypatch: pytest.MonkeyPatch, status: int, text: str, why: str
 ) -> None:
-    odd.status, odd.body, odd.headers = status, body.encode(), headers
-    monkeypatch.setenv("HUDDLE_OTEL_PROMETHEUS_TOKEN", TOKEN)
-    done = command("report", "--prometheus", f"http://127.0.0.1:{odd.server_port}/")
-    assert (done.code, done.out) == (2, "")
-    assert why in done.err
-    assert TOKEN not in done.err
-    assert done.err.startswith(f"huddle-otel: http://127.0.0.1:{odd.server_port}: ")
-    assert {token for token, _ in odd.asked} == {f"Bearer {TOKEN}"}
-    assert all(set(form) == {"query", "time", "timeout"} for _, form in odd.asked)
+    odd.status, odd.text = status, text
+    monkeypatch.setenv(PROMETHEUS_TOKEN, TOKEN)
+    done = command("report", "--prometheus", f"{odd.url}/")
+    assert (done.code, done.out, done.err) == (2, "", f"huddle-otel: {why.format(url=odd.url)}\n")
+    assert {each.authorization for each in odd.asked} == {f"Bearer {TOKEN}"}
 
 
 def test_a_server_that_is_not_there(command: Command) -> None:
-    done = command("report", "--prometheus", f"http://127.0.0.1:{a_port()}")
+    url = f"http://127.0.0.1:{free_port()}"
+    done = command("report", "--prometheus", url)
     assert done.code == 2
-    assert "cannot be reached" in done.err
+    assert done.err.startswith(f"huddle-otel: no answer from {url}: ")
 
 
-@pytest.mark.parametrize(
-    ("url", "token", "why"),
-    [
-        ("ftp://host", None, "must be the http or https URL"),
-        ("prometheus:9090", None, "must be the http or https URL"),
-        ("http://", None, "must be the http or https URL"),
-        ("http://host:port", None, "not a URL"),
-        ("http://user:hunter2@host", None, "credentials do not belong into a URL"),
-        ("http://host", "two words", "must be ASCII text without spaces"),
-        ("http://host", "line\nX-Evil: 1", "must be ASCII text without spaces"),
-    ],
-)
-def test_what_cannot_be_asked_is_refused(url: str, token: str | None, why: str) -> None:
-    with pytest.raises(ReportError, match=why) as caught:
-        Server(url, token)
-    assert "hunter2" not in str(caught.value)
-    assert "words" not in str(caught.value)
+def test_user_and_password_of_the_address_are_sent_and_not_shown(odd: Odd, command: Command) -> None:
+    odd.find()
+    done = command("report", "--prometheus", odd.url.replace("//", "//ops:hunter2@"))
+    assert (done.code, done.err) == (2, f"huddle-otel: {odd.url}: has no calls of huddle_otel in this period\n")
+    assert {each.authorization for each in odd.asked} == {"Basic b3BzOmh1bnRlcjI="}
+
+
+def test_a_token_that_cannot_be_sent_is_a_mistake(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PROMETHEUS_TOKEN, "two words")
+    done = command("report", "--prometheus", "http://127.0.0.1:9")
+    assert (done.code, done.err) == (2, f"huddle-otel: {PROMETHEUS_TOKEN} must be ASCII text without spaces\n")
 
 
 def test_no_url_is_not_the_ledger(command: Command) -> None:
     done = command("report", "--prometheus", "")
     assert done.code == 2
-    assert "must be the http or https URL" in done.err
+    assert "the address must be an http or https URL" in done.err
 
 
 @pytest.mark.parametrize("arguments", [["--advice"], ["--focus"], ["--ledger", "x.db"]])
@@ -309,7 +238,7 @@ def test_single_calls_are_only_in_a_ledger(command: Command, arguments: list[str
 
 
 def test_too_many_days_are_refused_before_the_first_question(odd: Odd, command: Command) -> None:
-    done = command("report", "--prometheus", f"http://127.0.0.1:{odd.server_port}", "--by", "hour", "--since", "90d")
+    done = command("report", "--prometheus", odd.url, "--by", "hour", "--since", "90d")
     assert done.code == 2
     assert "more than 100 hours or days" in done.err
     assert odd.asked == []
@@ -323,13 +252,12 @@ def test_a_bucket_spreads_over_its_steps() -> None:
 
 
 def test_the_question_is_written_as_meant(odd: Odd) -> None:
-    odd.body = b'{"data": {"result": []}}'
+    odd.find()
     with pytest.raises(ReportError):
-        prometheus.read(Server(f"http://127.0.0.1:{odd.server_port}", None), Period(0, 60), by=("model",), now=60)
-    (token, form), *_ = odd.asked
-    assert token is None
+        prometheus.read(Prometheus(odd.url), Period(0, 60), by=("model",), now=60)
+    asked = odd.asked[0].arguments
     name, length = "huddle_client_calls_total", "60000ms"
     new = f"(min_over_time({name}[{length}]) unless last_over_time({name}[1d] offset {length}))"
     grown = f"increase({name}[{length}])"
-    assert form["query"] == [f"sum by (model, huddle_outcome) (({grown} + {new}) or {grown} or {new})"]
-    assert form["time"] == ["60.000"]
+    assert asked["query"] == [f"sum by (model, huddle_outcome) (({grown} + {new}) or {grown} or {new})"]
+    assert asked["time"] == ["60.000"]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from huddle_otel.cli.commands.shape import USAGE, Commands
+from huddle_otel.cli.commands.shape import PROMETHEUS_TOKEN, USAGE, Commands
 
 LIMITS: Final = {
     "slo": "percent of calls that are to be answered, over 30 days",
@@ -24,8 +24,6 @@ LIMITS: Final = {
     "minimum_failures": "failed calls below which nobody is woken",
 }
 """Fields of `huddle_otel_dashboards.Limits` -> what they mean; an option each."""
-TOKEN: Final = "HUDDLE_OTEL_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
-"""Environment variable with a bearer token for Prometheus."""
 
 
 def add(commands: Commands) -> None:
@@ -71,7 +69,8 @@ def _add_validate(actions: Commands) -> None:
         "validate",
         help="run every query against a live Prometheus",
         description="Runs every panel's query, with its variables at All, and every rule's expression, and says which "
-        f"metric is missing. {TOKEN} may hold a bearer token. Exits with 1 when a query fails or lacks its metric.",
+        f"metric is missing. {PROMETHEUS_TOKEN} may hold a bearer token. Exits with 1 when a query fails or lacks its "
+        "metric.",
     )
     validate.add_argument("url", metavar="URL", help="Prometheus' address, such as http://127.0.0.1:9090")
     validate.add_argument("--strict", action="store_true", help="exit with 1 also when a panel has nothing to show")
@@ -136,7 +135,7 @@ def _validate(arguments: argparse.Namespace) -> int:
     try:
         checks = dashboards.validate(
             arguments.url,
-            token=os.environ.get(TOKEN, ""),
+            token=os.environ.get(PROMETHEUS_TOKEN, ""),
             seconds=arguments.seconds,
             scrape=arguments.scrape_interval,
         )

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from huddle_otel.cli.commands.shape import USAGE, Commands
+from huddle_otel.cli.commands.shape import PROMETHEUS_TOKEN, USAGE, Commands
 
 _MOST_NAMES: Final = 8
 """Groupings of one report: more is a mistake."""
@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
         "--ledger", type=Path, metavar="FILE", help="the ledger (default: HUDDLE_OTEL_LEDGER, or the usual place)"
     )
     source.add_argument(
-        "--prometheus", metavar="URL", help="ask this server instead; HUDDLE_OTEL_PROMETHEUS_TOKEN is its bearer token"
+        "--prometheus", metavar="URL", help=f"ask this server instead; {PROMETHEUS_TOKEN} is its bearer token"
     )
     when = "90m, 24h, 7d, 2w ago, or a date or time as 2026-11-01T08:00"
     report.add_argument("--since", type=_moment, default="7d", help=f"{when} (default: 7d)")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import huddle_otel_dashboards
-from huddle_otel.cli.dashboards.prometheus import Prometheus, PrometheusError, QueryError
+from huddle_otel.cli.prometheus import Prometheus, PrometheusError, QueryError
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
 from huddle_otel_dashboards import alerts
@@ -97,7 +98,7 @@ def validate(
     known = _EMITTED | {rule.name for rule in rules if isinstance(rule, Recording)}
     prometheus = Prometheus(url, token=token)
     try:
-        absent = known.difference(prometheus.existing(known, window))
+        absent = known.difference(prometheus.existing(known, start=window.start, end=window.end))
     except QueryError as error:
         raise PrometheusError(f"{prometheus.url} does not say which metrics it has: {error}") from None
     checks = [
@@ -105,31 +106,33 @@ def validate(
         for name in huddle_otel_dashboards.names()
         for each in asked(json.loads(huddle_otel_dashboards.read(name)), window)
     ]
-    return checks + [_of_rule(prometheus, rule, window, absent) for rule in rules]
+    return checks + [_of_rule(prometheus, rule, window.end, absent) for rule in rules]
 
 
 def _of_panel(prometheus: Prometheus, board: str, each: Asked, absent: frozenset[str]) -> Check:
     check = Check(board=board, panel=each.panel, query=each.query, status=Status.OK)
     if each.source != "prometheus":
         return replace(check, status=Status.SKIPPED, note=f"for {each.source}")
-    ask = prometheus.instant if each.instant else prometheus.range
-    judged = _judged(check, ask, each.window, absent)
+    window = each.window
+    at_its_end = partial(prometheus.instant, time=window.end)
+    over_it = partial(prometheus.range, start=window.start, end=window.end, step=window.step)
+    judged = _judged(check, at_its_end if each.instant else over_it, absent)
     quiet = each.mark and judged.status is Status.EMPTY
     return replace(judged, status=Status.OK, note="nothing to mark") if quiet else judged
 
 
-def _of_rule(prometheus: Prometheus, rule: Alert | Recording, window: Window, absent: frozenset[str]) -> Check:
+def _of_rule(prometheus: Prometheus, rule: Alert | Recording, now: float, absent: frozenset[str]) -> Check:
     check = Check(board=RULES, panel=rule.name, query=rule.expr, status=Status.OK)
-    judged = _judged(check, prometheus.instant, window, absent)
+    judged = _judged(check, partial(prometheus.instant, time=now), absent)
     silent = isinstance(rule, Alert) and judged.status is Status.EMPTY
     return replace(judged, status=Status.OK, note="does not fire") if silent else judged
 
 
-def _judged(check: Check, ask: Callable[[str, Window], list[Any]], window: Window, absent: frozenset[str]) -> Check:
+def _judged(check: Check, ask: Callable[[str], Sequence[object]], absent: frozenset[str]) -> Check:
     """Return a check with what came of it."""
     lacking = sorted(absent.intersection(_NAME.findall(_STRING.sub("", check.query))))
     try:
-        found = ask(check.query, window)
+        found = ask(check.query)
     except QueryError as error:
         return replace(check, status=Status.ERROR, note=str(error))
     missing = tuple(name for name in lacking if name not in _MAY_LACK)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from huddle_otel.cli.commands.shape import PROMETHEUS_TOKEN
 from huddle_otel.cli.report import forms, ledger
 from huddle_otel.cli.report.figures import Report, ReportError
 from huddle_otel.cli.report.period import Period
@@ -73,11 +74,21 @@ def read(
     """Read the figures of a report; everything, or what 80 columns hold. Arguments and errors are those of `run`."""
     now = time.time()
     if isinstance(source, str):
-        from huddle_otel.cli.report import prometheus, server  # noqa: PLC0415 - only for this
-
-        asked = server.Server(source, os.environ.get(server.TOKEN))
-        return prometheus.read(asked, period, by=by, now=now)
+        return _ask(source, period, by=by, now=now)
     return ledger.read(source or default_path(), period, by=by, top=top, now=now, first_chunks=everything)
+
+
+def _ask(url: str, period: Period, *, by: tuple[str, ...], now: float) -> Report:
+    from huddle_otel.cli.prometheus import Prometheus, PrometheusError, QueryError  # noqa: PLC0415 - only for this
+    from huddle_otel.cli.report import prometheus  # noqa: PLC0415 - as above
+
+    try:
+        server = Prometheus(url, token=os.environ.get(PROMETHEUS_TOKEN, ""))
+        return prometheus.read(server, period, by=by, now=now)
+    except QueryError as error:
+        raise ReportError(f"Prometheus refuses a query: {error}") from error
+    except PrometheusError as error:
+        raise ReportError(str(error)) from error
 
 
 def _page(source: Path | str | None, period: Period, *, by: tuple[str, ...], top: int) -> str:

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from math import inf, isfinite
 from typing import Final
 
+from huddle_otel.cli.prometheus import Labels, Prometheus
 from huddle_otel.cli.report.figures import DAY, TIMES, Group, Key, Report, ReportError, forecast, ordered, step_of
 from huddle_otel.cli.report.period import Period
-from huddle_otel.cli.report.server import Row, Server
 from huddle_otel.spend.money import NANO
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
@@ -64,7 +64,7 @@ _NOWHERE: Final = frozenset({"parts", "split", "waste_calls", "compared", "diffe
 """Fields that no counter tells."""
 
 
-def read(server: Server, period: Period, *, by: tuple[str, ...], now: float) -> Report:
+def read(server: Prometheus, period: Period, *, by: tuple[str, ...], now: float) -> Report:
     """Ask for a period's figures.
 
     Args:
@@ -74,7 +74,8 @@ def read(server: Server, period: Period, *, by: tuple[str, ...], now: float) -> 
         now: Unix time, s.
 
     Raises:
-        ReportError: There is no answer, no data, or the metrics cannot be grouped so.
+        PrometheusError: There is no answer.
+        ReportError: There is no data, or the metrics cannot be grouped so.
     """
     names = tuple(name for name in by if name not in TIMES)
     told = [source for source in _SOURCES if _groups_by(source.metric, names)]
@@ -143,7 +144,7 @@ def _placed(by: tuple[str, ...], times: dict[str, str], key: dict[str, str | int
     return tuple(times[name] if name in TIMES else key[name] for name in by)
 
 
-def _groups(server: Server, period: Period, told: list[_Source], names: tuple[str, ...]) -> dict[Key, Group]:
+def _groups(server: Prometheus, period: Period, told: list[_Source], names: tuple[str, ...]) -> dict[Key, Group]:
     groups: defaultdict[Key, Group] = defaultdict(Group)
     for source in told:
         labels = [_attribute(source.metric, name) or "" for name in names]
@@ -157,15 +158,13 @@ def _groups(server: Server, period: Period, told: list[_Source], names: tuple[st
     return {key: group for key, group in groups.items() if group != Group()}
 
 
-def _increase(server: Server, name: str, period: Period, labels: list[str]) -> list[Row]:
+def _increase(server: Prometheus, name: str, period: Period, labels: list[str]) -> list[tuple[Labels, float]]:
     """Return by how much counters grew, with what a series had when it appeared, which `increase()` does not see."""
     length = f"{max(1, round((period.until - period.since) * 1000))}ms"
     grown = f"increase({name}[{length}])"
     new = f"(min_over_time({name}[{length}]) unless last_over_time({name}[1d] offset {length}))"
     expression = f"sum by ({', '.join(filter(None, labels))}) (({grown} + {new}) or {grown} or {new})"
-    return [
-        (series_labels, value) for series_labels, value in server.query(expression, period.until) if isfinite(value)
-    ]
+    return [(told, value) for told, value in server.instant(expression, time=period.until) if isfinite(value)]
 
 
 def _take(group: Group, source: _Source, values: Mapping[str, float]) -> None:
@@ -208,7 +207,7 @@ def _steps(values: Mapping[str, float]) -> Counter[int]:
     return counts
 
 
-def _daily(server: Server, now: float) -> dict[int, int]:
+def _daily(server: Prometheus, now: float) -> dict[int, int]:
     """Return spend by day since 1970 (UTC), of a month."""
     today = int(now // DAY)
     daily: dict[int, int] = {}
