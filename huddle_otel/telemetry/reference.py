@@ -74,12 +74,17 @@ ANSWER: Final = (
     _a(
         contract.COST_SOURCE,
         "string",
-        "answered, or perhaps billed: `gateway`, `override`, `catalogue` or `unknown`",
+        "answered, or perhaps billed: `gateway`, `override`, `catalogue`, `genai-prices` or `unknown`",
         "gateway",
     ),
 )
 END: Final = (
-    _a(contract.OUTCOME, "string", "always: `ok`, `error`, `rejected`, `cancelled`, `abandoned`, `truncated`", "ok"),
+    _a(
+        contract.OUTCOME,
+        "string",
+        "always: `ok`, `error`, `rejected`, `blocked`, `cancelled`, `abandoned`, `truncated`",
+        "ok",
+    ),
     _a(contract.ERROR_TYPE, "string", "not ok; see below", "429"),
     _a(contract.STATUS_CODE, "int", "failed with a status", "429"),
     _a(contract.ATTEMPTS, "int", "always; requests sent, 0 when a policy refused", "2"),
