@@ -133,7 +133,7 @@ class Exchange:
         self.attempts = Attempts(options, client, target, runtime.targets, settings.retry, self._timeout, stream=stream)
         self._total = self.attempts.total()
         self.ask_usage = asks_usage(options, stream=stream) and runtime.may_ask_usage(self.request)
-        self.answer = Answer()
+        self.answer = Answer(tags=current_tags())  # also of a call that is refused before it is sent
         self.recording = runtime.recorder.start(self.request)
         if runtime.http_spans is not None:
             runtime.recorder.guard("http spans", runtime.http_spans.cover, client._client)
@@ -225,7 +225,7 @@ class Exchange:
         """Return the request options of an attempt, and forget the one before."""
         self.number, self._response, self._body, self._early = effect.number, None, None, None
         self._sent = clock()
-        self.answer = Answer(tags=current_tags(), sent_after=self._sent - self._started)
+        self.answer = Answer(tags=self.answer.tags, sent_after=self._sent - self._started)
         if effect.probe and self._runtime.probe_timeout is not None and self._timeout is not None:
             self.attempts.first_token = min(self._timeout.first_token, self._runtime.probe_timeout)
         options = self.attempts.options(effect.number, effect.remaining, model=effect.model, ask_usage=self.ask_usage)

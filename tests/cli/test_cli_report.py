@@ -169,6 +169,16 @@ def test_the_table_says_what_was_spent_wasted_and_left_unknown(command: Command,
     assert max(map(len, done.out.splitlines())) <= 80
 
 
+def test_a_free_call_beside_one_of_unknown_cost_does_not_make_it_free(command: Command, write: Any, path: Path) -> None:
+    write(
+        replace(RECORD, started=NOW - 60, cost=None),
+        replace(RECORD, started=NOW - 60, outcome="error", error_type="400", cost=None, answered=False),
+    )
+    done = command("report", "--ledger", str(path))
+    (line,) = [line for line in done.out.splitlines() if line.startswith("gpt-4.1")]
+    assert line.split()[1:4] == ["2", "50%", "unknown"]
+
+
 def test_waste_that_nobody_can_price_is_not_nothing(command: Command, write: Any, path: Path) -> None:
     write(replace(RECORD, started=NOW - 60, outcome="abandoned", cost=None))
     done = command("report", "--ledger", str(path))

@@ -71,6 +71,18 @@ def test_every_call_is_told_sampled_or_not(
     assert "steady answer" not in told
 
 
+def test_a_call_refused_before_it_is_sent_has_its_tags(
+    gateway: Gateway, instrument: Instrument, recorded: Recorded, kept: list[CallRecord], make: Callable[..., Any]
+) -> None:
+    instrument(exporters="kept", spend_guard=huddle_otel.SpendGuard(limit="0.000000001", action="block"))
+    with huddle_otel.tags(team="search"), pytest.raises(huddle_otel.SpendLimitError):
+        make(openai.OpenAI).chat.completions.create(**SAY)
+    assert gateway.calls == []
+    (blocked,) = kept
+    assert (blocked.outcome, blocked.tags) == ("blocked", {"team": "search"})
+    assert recorded.attributes["huddle.tag.team"] == "search"
+
+
 def test_a_ledger_that_fails_is_counted_and_the_call_goes_on(
     instrument: Instrument, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, make: Callable[..., Any]
 ) -> None:

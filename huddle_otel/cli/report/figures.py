@@ -82,8 +82,8 @@ class Group:
 
     @property
     def known_cost(self) -> int | None:
-        """Return the cost; None when no call has a known one, and one may have cost something."""
-        return self.cost if self.calls > self.unpriced or not self.unpriced else None
+        """Return the cost; None when no call is known to have cost something, and one may have."""
+        return None if self.unpriced and not self.cost else self.cost
 
     @property
     def wasted(self) -> int:
