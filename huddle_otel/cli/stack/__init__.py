@@ -59,8 +59,6 @@ def show(console: Console, *, seconds: float, seed: int) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="huddle-otel-")))
         stack.enter_context(receiver.listening())
         collector = stack.enter_context(collecting(folder, longest=seconds + _GRACE))
-        pipeline = _pipeline(port, collector)
-        stack.callback(pipeline.shutdown)
         plan = Plan(
             targets={"demo": port},
             limits=Limits(budget_usd_day=1, minimum=10),
@@ -70,6 +68,8 @@ def show(console: Console, *, seconds: float, seed: int) -> int:
             longest=seconds + _GRACE,
         )
         local = stack.enter_context(running(plan, folder))
+        pipeline = _pipeline(port, collector)  # only now: what it sets for the process, nothing can take back
+        stack.callback(pipeline.shutdown)
         console.print(plain(_where(local, collector, port, seconds)), soft_wrap=True)  # addresses stay whole
         _play(console, receiver, pipeline, seconds, seed)
     return 0
