@@ -10,9 +10,11 @@ import sqlite3
 import stat
 import time
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any, Final
 
 import pytest
@@ -161,6 +163,23 @@ def test_four_processes_write_one_ledger(app: App, path: Path) -> None:
     assert not [line for _, err in told for line in warnings_of(err)]
     assert rows(path, "count(*), sum(cost)") == [(200, 200 * 68_000)]
     assert sound(path)
+
+
+def test_many_begin_one_ledger_at_once(tmp_path: Path) -> None:
+    barrier = Barrier(8)
+
+    def write(path: Path) -> int:
+        writer = Writer(path)
+        barrier.wait(30)
+        writer.export([RECORD])  # raises when it takes a ledger half made for something else
+        writer.shutdown()
+        return 1
+
+    with ThreadPoolExecutor(barrier.parties) as pool:
+        for number in range(20):
+            path = tmp_path / f"{number}.db"
+            written = sum(pool.map(write, [path] * barrier.parties))
+            assert rows(path, "count(*)") == [(written,)]
 
 
 def test_a_fork_writes_its_own_and_nothing_of_its_parents(run: Run, path: Path) -> None:

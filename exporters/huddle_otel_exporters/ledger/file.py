@@ -52,6 +52,11 @@ _MAGIC: Final = b"SQLite format 3\x00"
 _MARK_AT: Final = 68
 _CODE: Final = 0xFF
 """The low byte of SQLite's result codes: the kind, without the detail."""
+_WHAT_IT_IS: Final = """
+    SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)
+    FROM pragma_application_id, pragma_user_version
+"""
+"""One statement, so that it sees one moment of a file that another process is just making a ledger."""
 _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -188,9 +193,7 @@ def _make(path: Path) -> None:
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     """Return the schema version of a ledger, 0 of an empty file."""
-    (mark,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    mark, version, objects = connection.execute(_WHAT_IT_IS).fetchone()
     if mark != APPLICATION_ID and (mark or version or objects):
         raise LedgerError(
             f"{path}: a database of another program, so it is left alone; name another file in HUDDLE_OTEL_LEDGER"
