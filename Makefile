@@ -19,7 +19,7 @@ BIN3 := $(LANE3)/bin
 NEWER := $(if $(wildcard /etc/apt/sources.list.d/debian.sources),.venv/newer-debian)
 LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
-BACKENDS := prometheus prometheus-alertmanager redis-server
+BACKENDS := prometheus prometheus-alertmanager redis-server openssl
 BROWSER := chromium chromium-driver
 NEEDS_MORE := not litellm and not backend and not phoenix and not browser
 OUT ?= $(REPORTS)/boards
@@ -113,9 +113,11 @@ test-openai-3: $(LANE3)/.ready
 
 .PHONY: test-backend
 test-backend: $(LANE3)/.ready $(NEWER:%=%/.ready) ## Run the tests against real back ends, from Debian packages
-	@$(call debian,backend,promtool amtool redis-server,$(BACKENDS))
+	@$(call debian,backend,promtool amtool redis-server openssl,$(BACKENDS))
 	export CI=1  # from here on what is missing is a failure
-	export HUDDLE_TEST_PROMETHEUS_3=$(CURDIR)/$(NEWER)/usr/bin/prometheus HUDDLE_TEST_VMAGENT=$(CURDIR)/$(NEWER)/usr/bin/vmagent
+	newer=$(CURDIR)/$(NEWER)/usr
+	export HUDDLE_TEST_PROMETHEUS_3=$$newer/bin/prometheus HUDDLE_TEST_VMAGENT=$$newer/bin/vmagent
+	export HUDDLE_TEST_VALKEY=$$newer/bin/valkey-server HUDDLE_TEST_COMPOSE=$$newer/libexec/docker/cli-plugins/docker-compose
 	$(call pytest,backend,3,$(BIN3)/python -m pytest -m backend tests)
 
 .PHONY: test-browser
@@ -230,10 +232,12 @@ clean: ## Remove everything that make or the tools made
 	@$(call venv,$(@D),$<)
 	touch $@
 
-# Prometheus 3, and a collector that takes OTLP and writes on to Prometheus: Debian 12 has older ones.
+# Prometheus 3, a collector that takes OTLP and writes on to Prometheus, Compose and Valkey: Debian 12 has older ones or
+# none. This Valkey is the one built for it; the others run on any.
 .venv/newer-debian/.ready: tools/newer_debian.sh
 	@echo '-- $(@D): unpacking newer Debian packages'
-	tools/newer_debian.sh forky $(@D) prometheus victoria-metrics
+	tools/newer_debian.sh forky $(@D) prometheus victoria-metrics docker-compose
+	tools/newer_debian.sh bookworm-backports $(@D) valkey-server valkey-tools
 	touch $@
 
 .venv/%/.requirements: requirements/%.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.client.support import KEY, Instrument, Recorded, instrumented
 if TYPE_CHECKING:
     from tests.redis_server import RedisServer
 
+_STORES = ("redis-server", os.environ.get("HUDDLE_TEST_VALKEY", "valkey-server"))  # the environment is clean in tests
 _FOREIGN_PREFIXES = ("OPENAI_", "AZURE_OPENAI_", "HUDDLE_", "OTEL_")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 _MODULE_SETTINGS = ("api_key", "organization", "project", "base_url", "default_headers", "api_type", "azure_endpoint")
@@ -80,12 +82,12 @@ def instrument(gateway: Gateway, recorded: Recorded) -> Instrument:
     return instrumented(gateway, recorded)
 
 
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of this test's own, running."""
+@pytest.fixture(params=_STORES, ids=["redis", "valkey"])
+def redis_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A Redis, then a Valkey, of this test's own, running."""
     from tests.redis_server import RedisServer  # its client is not in every environment
 
-    server = RedisServer(tmp_path)
+    server = RedisServer(tmp_path, request.param)
     server.start()
     yield server
     server.kill()

@@ -1,4 +1,4 @@
-"""A real Redis on a free loopback port, started, stopped, killed and spoiled at will."""
+"""A real Redis or Valkey on a free loopback port, started, stopped, killed and spoiled at will."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ def until(come: Callable[[], object]) -> None:
 class RedisServer:
     """Runs below a folder, without persistence; its data ends with the process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: str = "redis-server") -> None:
         """Choose a port. Nothing runs yet."""
-        if shutil.which("redis-server") is None:
-            missing("redis-server")
+        found = shutil.which(program)
+        if found is None:
+            missing(program)
+        self._program = found
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -48,7 +50,7 @@ class RedisServer:
 
     def start(self, *options: str) -> None:
         """Start it, and wait until it answers."""
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"]
+        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"]
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, str(self._folder), "--requirepass", PASSWORD, *options], stdout=log, stderr=log

@@ -39,7 +39,7 @@ def _program(name: str) -> str:
     found = shutil.which(_PROGRAMS[name])
     if found is None:
         missing(name)
-    return str(found)
+    return found
 
 
 @contextmanager
