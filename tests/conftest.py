@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,11 +23,13 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy
 _MODULE_SETTINGS = ("api_key", "organization", "project", "base_url", "default_headers", "api_type", "azure_endpoint")
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; what is started inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees the developer's keys, and none leaves the openai client patched for the next."""
-    import os
-
     for name in list(os.environ):
         if name.startswith(_FOREIGN_PREFIXES) or name in _PROXIES:
             monkeypatch.delenv(name)

@@ -445,10 +445,8 @@ def _ctrl_c(ready: Callable[[], object]) -> Iterator[None]:
     """Interrupt the main thread once `ready` returns, and again each second until it has left the block.
 
     A signal that arrives between Python's look at its own flag and the system call that waits is seen only after that
-    call, which here never returns: one signal alone would hang the test now and then. A shell's background job ignores
-    SIGINT, and so would Python: the handler is set here.
+    call, which here never returns: one signal alone would hang the test now and then.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     left = threading.Event()
 
     def interrupt() -> None:
@@ -464,7 +462,6 @@ def _ctrl_c(ready: Callable[[], object]) -> Iterator[None]:
     finally:
         left.set()
         thread.join()
-        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_in_the_loop_over_a_stream(
