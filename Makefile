@@ -58,13 +58,20 @@ boards = $(patsubst %,dashboards/huddle_otel_dashboards/generated/huddle-%.json,
 DRAW = $(BIN3)/python -m tools.render.lab.serve
 DRAWN = node tools/render/render.mjs --prometheus {url} --end {end} --out $(OUT) $(ARGS)
 
+can_install = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null
+
+# $(call install,PACKAGES)
+define install
+echo "-- installing Debian packages: $(1)"
+apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) > /dev/null
+endef
+
 # $(call debian,SUITE,COMMANDS,PACKAGES): installs packages that bring commands, as root on Debian; on other machines a
 # suite is left out without them, but in CI that is a failure.
 define debian
 if [ "$$(command -v $(2) | wc -l)" != $(words $(2)) ]; then
-    if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
-        echo '-- installing Debian packages: $(3)'
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(3) > /dev/null
+    if $(can_install); then
+        $(call install,$(3))
     elif [ -z "$${CI:-}" ]; then
         echo '-- $(1): left out, since these are not installed: $(3)'
         mkdir -p $(REPORTS)
@@ -244,8 +251,13 @@ clean: ## Remove everything that make or the tools made
 	@$(call venv,$(@D),$<)
 	touch $@
 
+# rotel, the tests' collector, needs Python's shared library, which Debian has in a package of its own.
 .venv/openai-%/.ready: .venv/openai-%/.requirements $(METADATA)
 	@$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	library="$$(ldd $(@D)/lib/python*/site-packages/rotel/rotel-agent 2> /dev/null | sed -n 's/^.*\(libpython[0-9]\.[0-9]*\)\.so.* => not found/\1/p')" || true
+	if [ -n "$$library" ] && $(can_install); then
+	    $(call install,$$library)
+	fi
 	touch $@
 
 .venv/frameworks-%/.ready: .venv/frameworks-%/.requirements $(METADATA)

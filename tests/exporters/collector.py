@@ -7,9 +7,10 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+
+from huddle_otel.cli.stack.collector import program
 
 _ATTRIBUTE: Final = re.compile(r" +-> (?P<name>[^:]+): (?P<kind>\w+)\((?P<value>.*)\)$")
 _PATIENCE: Final = 15.0
@@ -50,15 +51,14 @@ class Rotel:
     """The collector as a subprocess, on two free ports of 127.0.0.1."""
 
     def __init__(self, folder: Path, *, grpc: int, http: int) -> None:
-        spec = find_spec("rotel")
-        assert spec is not None
-        assert spec.origin is not None
+        agent = program()
+        assert agent is not None
         self.grpc, self.http = f"http://127.0.0.1:{grpc}", f"http://127.0.0.1:{http}"
         self._log = folder / "rotel.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    Path(spec.origin).with_name("rotel-agent"),
+                    agent,
                     *("start", "--exporter", "blackhole", "--debug-log-verbosity", "detailed"),
                     *("--debug-log", "traces", "--debug-log", "metrics"),
                     *("--otlp-grpc-endpoint", f"127.0.0.1:{grpc}", "--otlp-http-endpoint", f"127.0.0.1:{http}"),

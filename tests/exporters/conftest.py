@@ -9,12 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import pytest
 
+from huddle_otel.cli.stack.collector import program
 from huddle_otel.gateway import Gateway
 from tests.client.support import KEY
 from tests.exporters.collector import Rotel
@@ -46,8 +46,8 @@ def free_port() -> Callable[[], int]:
 @pytest.fixture
 def rotel(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Rotel]:
     """A collector of this test's own."""
-    if find_spec("rotel") is None:
-        missing("rotel")
+    if program() is None:
+        missing("rotel, or Python's shared library,")
     collector = Rotel(tmp_path, grpc=free_port(), http=free_port())
     yield collector
     collector.stop()

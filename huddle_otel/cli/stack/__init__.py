@@ -94,7 +94,7 @@ def _where(local: Stack, collector: str | None, port: int, seconds: float) -> st
     return _WHERE.format(
         prometheus=local.prometheus,
         alertmanager=local.alertmanager,
-        collector=collector or "not installed: pip install rotel",
+        collector=collector or "not installed (pip install rotel), or without Python's shared library",
         port=port,
         expr=_EXPR,
         minutes=round(seconds / 60, 1),

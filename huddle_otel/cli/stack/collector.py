@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from huddle_otel.cli.stack.processes import free_port, listens, server
+
+
+@cache
+def program() -> Path | None:
+    """Return rotel's program; None where it is not installed or cannot run, as where Python has no shared library."""
+    spec = find_spec("rotel")
+    if spec is None or spec.origin is None:
+        return None
+    found = Path(spec.origin).with_name("rotel-agent")
+    done = subprocess.run([found, "--version"], capture_output=True, check=False)  # noqa: S603 - an installed package's program
+    return None if done.returncode else found
 
 
 @contextmanager
@@ -20,18 +32,18 @@ def collecting(folder: Path, *, longest: float) -> Generator[str | None]:
         longest: Seconds after which it has ended.
 
     Returns:
-        The endpoint for OTLP over HTTP; None where rotel is not installed.
+        The endpoint for OTLP over HTTP; None where there is no rotel that runs.
 
     Raises:
         StackError: It does not start.
     """
-    spec = find_spec("rotel")
-    if spec is None or spec.origin is None:
+    rotel = program()
+    if rotel is None:
         yield None
         return
     grpc, http = free_port(), free_port()
     command = [
-        str(Path(spec.origin).with_name("rotel-agent")),
+        str(rotel),
         *("start", "--exporter", "blackhole", "--debug-log", "traces", "--debug-log", "metrics"),
         *("--otlp-grpc-endpoint", f"127.0.0.1:{grpc}", "--otlp-http-endpoint", f"127.0.0.1:{http}"),
     ]
