@@ -16,7 +16,7 @@ LOCK_ARGS ?=
 
 LANE3 := .venv/openai-3
 BIN3 := $(LANE3)/bin
-NEWER := $(if $(wildcard /etc/apt/sources.list.d/debian.sources),.venv/newer-debian)
+NEWER := $(if $(shell grep -s '^ID=debian' /etc/os-release),.venv/newer-debian)
 LITELLM_BIN := $(CURDIR)/.venv/litellm/bin
 REPORTS := .reports
 BACKENDS := prometheus prometheus-alertmanager redis-server openssl
@@ -121,7 +121,7 @@ test-openai-3: $(LANE3)/.ready
 .PHONY: test-backend
 test-backend: $(LANE3)/.ready $(NEWER:%=%/.ready) ## Run the tests against real back ends, from Debian packages
 	@$(call debian,backend,promtool amtool redis-server openssl,$(BACKENDS))
-	export CI=1  # from here on what is missing is a failure
+	$(if $(NEWER),export CI=1  # from here on what is missing is a failure)
 	newer=$(CURDIR)/$(NEWER)/usr
 	export HUDDLE_TEST_PROMETHEUS_3=$$newer/bin/prometheus HUDDLE_TEST_VMAGENT=$$newer/bin/vmagent
 	export HUDDLE_TEST_VALKEY=$$newer/bin/valkey-server HUDDLE_TEST_COMPOSE=$$newer/libexec/docker/cli-plugins/docker-compose

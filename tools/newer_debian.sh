@@ -7,17 +7,22 @@
 set -euo pipefail
 suite=$1 folder=$2
 shift 2
-source=/etc/apt/sources.list.d/debian.sources
-[ -r "$source" ] || { echo "$0: $source is not there: this is no Debian 12 or newer" >&2; exit 1; }
+sources=/etc/apt/sources.list.d/debian.sources list=/etc/apt/sources.list # which of the two it is, the installer chose
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work" # apt reads and writes as a user of its own
 mkdir -p "$work"/lists/partial "$work"/cache/archives/partial "$folder"
-awk 'BEGIN { RS = "" } NR == 1' "$source" | sed "s/^Suites:.*/Suites: $suite/" > "$work/debian.sources"
+if [ -r "$sources" ]; then
+    newer=$work/newer.sources
+    awk 'BEGIN { RS = "" } NR == 1' "$sources" | sed "s/^Suites:.*/Suites: $suite/" > "$newer"
+else
+    newer=$work/newer.list
+    awk -v suite="$suite" '$1 == "deb" { $($2 ~ /^\[/ ? 4 : 3) = suite; print; exit }' "$list" > "$newer"
+fi
 options=(
     -qq
-    -o Dir::Etc::sourcelist="$work/debian.sources" -o Dir::Etc::sourceparts=-
+    -o Dir::Etc::sourcelist="$newer" -o Dir::Etc::sourceparts=-
     -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache"
     -o APT::Sandbox::User=root
 )
