@@ -1,0 +1,91 @@
+"""The two ways to read Prometheus: what each process exposes, or what rules record of a whole fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from huddle_otel.telemetry.contract import Metric
+from huddle_otel_dashboards.alerts.fleet import RATE, Aggregate, aggregate
+from huddle_otel_dashboards.alerts.model import Intervals
+from huddle_otel_dashboards.alerts.objective import UNIT
+from huddle_otel_dashboards.boards.queries import ANSWERED, JOB, Reader, selector
+
+_REAL_TIME: Final = Intervals()
+_WINDOW: Final = "$__rate_interval"
+"""Grafana's own: never below four scrapes, so that a rate always has its two points."""
+
+
+class Raw(Reader):
+    """Reads every process: needs no rules, and can show a chosen one. Costs time with each process and model."""
+
+    prefix: ClassVar = "huddle"
+    family: ClassVar = "LLM calls"
+    note: ClassVar = ""
+    target: ClassVar = f'{JOB}, instance=~"$instance"'
+    exemplars: ClassVar = True
+
+    def counter(self, metric: Metric) -> str:
+        """Return the name of what is exposed."""
+        return self.select(metric).partition("{")[0]
+
+    def rates(self, metric: Metric, where: Mapping[str, str] | None = None, part: str = "") -> str:
+        """Return the rate of each series."""
+        return f"rate({self.select(metric, where, part)}[{_WINDOW}])"
+
+    def increases(self, metric: Metric, where: Mapping[str, str] | None = None) -> str:
+        """Return the increase of each series."""
+        return f"increase({self.select(metric, where)}[$__range])"
+
+    def levels(self, metric: Metric, how: str, where: Mapping[str, str] | None = None) -> str:  # noqa: ARG002 - each process has one
+        """Return what each process says."""
+        return self.select(metric, where)
+
+    def count(self, metric: Metric) -> str:
+        """Count them."""
+        return f"count({self.select(metric)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded(Reader):
+    """Reads what the rules of `alerts.fleet` record: costs the same however many processes there are."""
+
+    prefix: ClassVar = "huddle-fleet"
+    family: ClassVar = "LLM fleet"
+    note: ClassVar = "Of all processes together, from recording rules."
+    target: ClassVar = JOB
+    exemplars: ClassVar = False
+
+    intervals: Intervals = _REAL_TIME
+    """Those that the rules are made with."""
+
+    def counter(self, metric: Metric) -> str:
+        """Return the name of its recorded rate."""
+        return aggregate(metric, RATE).name
+
+    def rates(self, metric: Metric, where: Mapping[str, str] | None = None, part: str = "") -> str:
+        """Return the recorded rates."""
+        return _select(aggregate(metric, RATE, part), where)
+
+    def increases(self, metric: Metric, where: Mapping[str, str] | None = None) -> str:
+        """Return the sum of what was recorded for each 5 minutes."""
+        rates, unit = self.rates(metric, where), self.intervals.window(UNIT)
+        return f"{self.intervals.length(UNIT):g} * sum_over_time({rates}[$__range:{unit}])"
+
+    def levels(self, metric: Metric, how: str, where: Mapping[str, str] | None = None) -> str:
+        """Return the recorded levels."""
+        return _select(aggregate(metric, how), where)
+
+    def count(self, metric: Metric) -> str:
+        """Add up the recorded counts."""
+        return f"sum({_select(aggregate(metric, 'count'))})"
+
+
+def _select(each: Aggregate, where: Mapping[str, str] | None = None) -> str:
+    where = dict(where or {})
+    if each.answered:
+        for key, condition in ANSWERED.items():
+            if where.pop(key, None) != condition:
+                raise ValueError(f"{each.name} is of answered calls only")
+    return selector(each.name, JOB, each.by, where)
