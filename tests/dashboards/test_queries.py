@@ -273,7 +273,9 @@ def test_what_is_not_recorded_cannot_be_asked_of_a_fleet() -> None:
         Recorded().gauge(contract.BREAKER, how="min")
     with pytest.raises(ValueError, match=r"duration_seconds_bucket:rate5m is of answered calls only"):
         Recorded().quantile(0.5, contract.DURATION)
-    with pytest.raises(ValueError, match=r"huddle_client_breaker_transitions:rate5m has no attribute \['from'\]"):
+    with pytest.raises(
+        ValueError, match=r"no rate5m of huddle\.client\.breaker\.transitions is recorded by \['from'\]"
+    ):
         Recorded().rate(contract.TRANSITIONS, where={"from": '="open"'})
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from huddle_otel_dashboards.alerts import answers, money, objective, telemetry, upstream
 from huddle_otel_dashboards.alerts.fleet import Fleet
-from huddle_otel_dashboards.alerts.fleet import recordings as of_fleet
+from huddle_otel_dashboards.alerts.fleet import groups as of_fleet
 from huddle_otel_dashboards.alerts.model import Alert, Group, Intervals, Recording, Role, Severity, duration
 from huddle_otel_dashboards.alerts.routing import render_routing
 from huddle_otel_dashboards.alerts.yaml import Value, dump
@@ -51,11 +51,10 @@ def rules(
         fleet: Record also what the boards of a fleet read; None records nothing for them.
         intervals: How long their windows are.
     """
-    kept = (Group(name="huddle_otel_fleet", rules=of_fleet(fleet, intervals), pace=2),) if fleet else ()
     return (
         Group(name="huddle_otel_recordings", rules=objective.recordings(intervals) + money.recordings(intervals)),
         Group(name="huddle_otel_long_windows", rules=objective.long_windows(intervals), pace=4),
-        *kept,
+        *(of_fleet(fleet, intervals) if fleet else ()),
         Group(name="huddle_otel_objective", rules=objective.alerts(limits, intervals)),
         Group(name="huddle_otel_upstream", rules=upstream.alerts(limits, intervals)),
         Group(name="huddle_otel_answers", rules=answers.alerts(limits, intervals)),

@@ -1,4 +1,4 @@
-"""What the boards of a fleet read: each metric of all processes of a job together, recorded once a minute.
+"""What the boards of a fleet read: each metric of all processes of a job together, recorded once a minute or two.
 
 A rate is taken of each process and then summed, never the other way round: a restart is no loss of calls.
 """
@@ -6,13 +6,13 @@ A rate is taken of each process and then summed, never the other way round: a re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Kind, Metric
-from huddle_otel_dashboards.alerts.model import Intervals, Recording
+from huddle_otel_dashboards.alerts.model import Group, Intervals, Recording
 from huddle_otel_dashboards.alerts.objective import UNIT
 from huddle_otel_dashboards.alerts.promql import ERROR_TYPE, pick
 from huddle_otel_dashboards.series import label, series
@@ -57,11 +57,14 @@ class Aggregate:
     """Only of whole answers."""
     dropped: tuple[str, ...] = ()
     """Attributes that no panel asks for."""
+    detail: str = ""
+    """What the name's level adds where the metric is also kept with less."""
 
     @property
     def name(self) -> str:
         """`level:metric:operation`, as Prometheus' own practice has it; a counter loses its `_total`."""
-        level = "_".join(("job", *(_SUBJECTS[each] for each in self.by if each in _SUBJECTS)))
+        subjects = [_SUBJECTS[each] for each in self.by if each in _SUBJECTS]
+        level = "_".join(filter(None, ("job", *subjects, self.detail)))
         return f"{level}:{series(self.metric).removesuffix('_total')}{self.part}:{self.operation}"
 
     @property
@@ -70,11 +73,19 @@ class Aggregate:
         dropped = {*_NOT_KEPT, *self.dropped, *((contract.ERROR_TYPE,) if self.answered else ())}
         return tuple(each for each in self.metric.attributes if each not in dropped)
 
-    def recording(self, fleet: Fleet, intervals: Intervals) -> Recording:
-        """Return the rule that keeps it."""
+    def tells(self, attributes: Iterable[str]) -> bool:
+        """Tell whether it is known of each series what these attributes are."""
+        return {*attributes} <= {*self.by, *((contract.ERROR_TYPE,) if self.answered else ())}
+
+    def labels(self, fleet: Fleet) -> tuple[str, ...]:
+        """Return the labels of the series that are recorded."""
         tags = fleet.tags if self.metric is contract.COST_USD else ()
         bound = ("le",) if self.part == "_bucket" else ()
-        labels = ", ".join(map(label, ("job", *bound, *self.by, *tags)))
+        return ("job", *bound, *map(label, (*self.by, *tags)))
+
+    def recording(self, fleet: Fleet, intervals: Intervals) -> Recording:
+        """Return the rule that keeps it."""
+        labels = ", ".join(self.labels(fleet))
         each = pick(self.metric, *((f'{ERROR_TYPE}=""',) if self.answered else ()), part=self.part)
         if self.operation == RATE:
             return Recording(name=self.name, expr=f"sum by ({labels}) (rate({each}[{intervals.window(UNIT)}]))")
@@ -83,7 +94,7 @@ class Aggregate:
 
 def _counters() -> Iterator[Aggregate]:
     for metric in contract.METRICS:
-        if metric.kind is Kind.COUNTER:
+        if metric.kind is Kind.COUNTER and metric is not contract.CALLS:
             yield Aggregate(metric=metric, operation=RATE, dropped=_UNASKED.get(metric, ()))
 
 
@@ -93,6 +104,8 @@ def _parts(metric: Metric, *parts: str, answered: bool = False) -> Iterator[Aggr
 
 
 AGGREGATES: Final = (
+    Aggregate(metric=contract.CALLS, operation=RATE, dropped=(contract.ERROR_TYPE,)),
+    Aggregate(metric=contract.CALLS, operation=RATE, detail="error_type"),
     *_counters(),
     *_parts(contract.DURATION, "_bucket", "_sum", answered=True),
     *_parts(contract.TOKEN_USAGE, "_sum", "_count"),
@@ -108,24 +121,27 @@ AGGREGATES: Final = (
     Aggregate(metric=contract.BUDGET_LIMIT, operation="max"),
     Aggregate(metric=contract.CALLS, operation="count", dropped=(contract.OUTCOME, contract.ERROR_TYPE)),
 )
-"""All that is recorded: what a panel reads, and nothing more."""
+"""All that is recorded: what a panel reads, and nothing more. Of one metric that with fewest attributes first."""
 
 
-_BY_KEY: Final = {(each.metric, each.operation, each.part): each for each in AGGREGATES}
-
-
-def aggregate(metric: Metric, operation: str, part: str = "") -> Aggregate:
-    """Return what is recorded of a metric.
+def aggregate(metric: Metric, operation: str, part: str = "", *, attributes: Iterable[str] = ()) -> Aggregate:
+    """Return the least that is recorded of a metric and has some attributes.
 
     Raises:
-        ValueError: Nothing of that kind is.
+        ValueError: Nothing that is has them.
     """
-    found = _BY_KEY.get((metric, operation, part))
-    if found is None:
-        raise ValueError(f"no {operation} of {metric.name}{part} is recorded")
-    return found
+    for each in AGGREGATES:
+        if (each.metric, each.operation, each.part) == (metric, operation, part) and each.tells(attributes):
+            return each
+    raise ValueError(f"no {operation} of {metric.name}{part} is recorded by {sorted(attributes)}")
 
 
-def recordings(fleet: Fleet, intervals: Intervals) -> tuple[Recording, ...]:
-    """Return what is kept for the boards of a fleet."""
-    return tuple(each.recording(fleet, intervals) for each in AGGREGATES)
+def groups(fleet: Fleet, intervals: Intervals) -> tuple[Group, ...]:
+    """Return the rules. Buckets are most of the series, and percentiles of 5 minutes change slowly: half as often."""
+    kept = {each: each.recording(fleet, intervals) for each in AGGREGATES}
+    buckets = tuple(rule for each, rule in kept.items() if each.part == "_bucket")
+    rest = tuple(rule for each, rule in kept.items() if each.part != "_bucket")
+    return (
+        Group(name="huddle_otel_fleet", rules=rest, pace=2),
+        Group(name="huddle_otel_fleet_buckets", rules=buckets, pace=4),
+    )

@@ -59,13 +59,9 @@ class Intervals:
                 least = "at least 0" if each.name == "shortest" else "above 0"
                 raise ValueError(f"{each.name} must be a number {least}, got {value!r}")
 
-    def length(self, seconds: float) -> float:
-        """Return how long a window is, s."""
-        return max(seconds * self.scale, self.shortest)
-
     def window(self, seconds: float) -> str:
         """Return a window as Prometheus writes it."""
-        return duration(self.length(seconds))
+        return duration(max(seconds * self.scale, self.shortest))
 
     def hold(self, seconds: float) -> str:
         """Return how long a condition must hold."""

@@ -57,12 +57,12 @@ class Reader(ABC):
         """Return the name of a counter's series, for what can be chosen."""
 
     @abstractmethod
-    def rates(self, metric: Metric, where: Mapping[str, str] | None = None, part: str = "") -> str:
-        """Return a counter's increase per second, series by series."""
+    def rates(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None, part: str = "") -> str:
+        """Return a counter's increase per second, series by series, which have some attributes."""
 
     @abstractmethod
-    def increases(self, metric: Metric, where: Mapping[str, str] | None = None) -> str:
-        """Return a counter's increase over the range of the board, series by series."""
+    def increases(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None) -> str:
+        """Return a counter's increase over the range of the board, series by series, which have some attributes."""
 
     @abstractmethod
     def levels(self, metric: Metric, how: str, where: Mapping[str, str] | None = None) -> str:
@@ -84,7 +84,7 @@ class Reader(ABC):
 
     def rate(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None, part: str = "") -> str:
         """Return a counter's increase per second, summed by some attributes."""
-        return f"sum{by(attributes)} ({self.rates(metric, where, part)})"
+        return f"sum{by(attributes)} ({self.rates(metric, *attributes, where=where, part=part)})"
 
     def per_minute(self, metric: Metric, *attributes: str) -> str:
         """Return how often something rare happens, per minute; nothing where it does not."""
@@ -92,7 +92,7 @@ class Reader(ABC):
 
     def increase(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None) -> str:
         """Return a counter's increase over the range of the board, summed by some attributes."""
-        return f"sum{by(attributes)} ({self.increases(metric, where)})"
+        return f"sum{by(attributes)} ({self.increases(metric, *attributes, where=where)})"
 
     def gauge(self, metric: Metric, *attributes: str, how: str = "max", where: Mapping[str, str] | None = None) -> str:
         """Return a gauge's value, put together over processes by `how`."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
 from huddle_otel_dashboards.alerts.fleet import RATE, Aggregate, aggregate
-from huddle_otel_dashboards.alerts.model import Intervals
-from huddle_otel_dashboards.alerts.objective import UNIT
-from huddle_otel_dashboards.boards.queries import ANSWERED, JOB, Reader, selector
+from huddle_otel_dashboards.alerts.model import duration
+from huddle_otel_dashboards.alerts.objective import BAD, UNIT, VALID
+from huddle_otel_dashboards.boards.queries import ANSWERED, JOB, Reader, by, ratio, selector
 
-_REAL_TIME: Final = Intervals()
 _WINDOW: Final = "$__rate_interval"
 """Grafana's own: never below four scrapes, so that a rate always has its two points."""
 
@@ -30,11 +29,17 @@ class Raw(Reader):
         """Return the name of what is exposed."""
         return self.select(metric).partition("{")[0]
 
-    def rates(self, metric: Metric, where: Mapping[str, str] | None = None, part: str = "") -> str:
+    def rates(
+        self,
+        metric: Metric,
+        *attributes: str,  # noqa: ARG002 - every series has them all
+        where: Mapping[str, str] | None = None,
+        part: str = "",
+    ) -> str:
         """Return the rate of each series."""
         return f"rate({self.select(metric, where, part)}[{_WINDOW}])"
 
-    def increases(self, metric: Metric, where: Mapping[str, str] | None = None) -> str:
+    def increases(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None) -> str:  # noqa: ARG002 - as for rates
         """Return the increase of each series."""
         return f"increase({self.select(metric, where)}[$__range])"
 
@@ -47,7 +52,6 @@ class Raw(Reader):
         return f"count({self.select(metric)})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded(Reader):
     """Reads what the rules of `alerts.fleet` record: costs the same however many processes there are."""
 
@@ -57,21 +61,18 @@ class Recorded(Reader):
     target: ClassVar = JOB
     exemplars: ClassVar = False
 
-    intervals: Intervals = _REAL_TIME
-    """Those that the rules are made with."""
-
     def counter(self, metric: Metric) -> str:
         """Return the name of its recorded rate."""
         return aggregate(metric, RATE).name
 
-    def rates(self, metric: Metric, where: Mapping[str, str] | None = None, part: str = "") -> str:
+    def rates(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None, part: str = "") -> str:
         """Return the recorded rates."""
-        return _select(aggregate(metric, RATE, part), where)
+        needed = {*attributes, *(where or {})} - {"le"}
+        return _select(aggregate(metric, RATE, part, attributes=needed), where)
 
-    def increases(self, metric: Metric, where: Mapping[str, str] | None = None) -> str:
+    def increases(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None) -> str:
         """Return the sum of what was recorded for each 5 minutes."""
-        rates, unit = self.rates(metric, where), self.intervals.window(UNIT)
-        return f"{self.intervals.length(UNIT):g} * sum_over_time({rates}[$__range:{unit}])"
+        return f"{UNIT:g} * sum_over_time({self.rates(metric, *attributes, where=where)}[$__range:{duration(UNIT)}])"
 
     def levels(self, metric: Metric, how: str, where: Mapping[str, str] | None = None) -> str:
         """Return the recorded levels."""
@@ -80,6 +81,11 @@ class Recorded(Reader):
     def count(self, metric: Metric) -> str:
         """Add up the recorded counts."""
         return f"sum({_select(aggregate(metric, 'count'))})"
+
+    def failed(self, *attributes: str) -> str:
+        """Return the share from the calls that are recorded for the objective."""
+        bad, counted = (f"sum{by(attributes)} ({selector(each, JOB, [contract.MODEL], {})})" for each in (BAD, VALID))
+        return ratio(bad, counted)
 
 
 def _select(each: Aggregate, where: Mapping[str, str] | None = None) -> str:
