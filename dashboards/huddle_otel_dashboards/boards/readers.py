@@ -82,6 +82,17 @@ class Recorded(Reader):
         """Add up the recorded counts."""
         return f"sum({_select(aggregate(metric, 'count'))})"
 
+    def quantile(self, level: float, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None) -> str:
+        """Return a quantile; by attributes, that of the slowest job and operation.
+
+        The series are summed already, and to sum them again by bucket and model takes Prometheus 2.42 three times as
+        long as the rest. Few models are called by several jobs, or in several operations.
+        """
+        if not attributes:
+            return super().quantile(level, metric, where=where)
+        buckets = self.rates(metric, *attributes, where=where, part="_bucket")
+        return f"max{by(attributes)} (histogram_quantile({level:g}, {buckets})) >= 0"
+
     def failed(self, *attributes: str) -> str:
         """Return the share from the calls that are recorded for the objective."""
         bad, counted = (f"sum{by(attributes)} ({selector(each, JOB, [contract.MODEL], {})})" for each in (BAD, VALID))
@@ -89,9 +100,9 @@ class Recorded(Reader):
 
 
 def _select(each: Aggregate, where: Mapping[str, str] | None = None) -> str:
-    where = dict(where or {})
+    where = where or {}
     if each.answered:
-        for key, condition in ANSWERED.items():
-            if where.pop(key, None) != condition:
-                raise ValueError(f"{each.name} is of answered calls only")
+        if not ANSWERED.items() <= where.items():
+            raise ValueError(f"{each.name} is of answered calls only")
+        where = {key: condition for key, condition in where.items() if key not in ANSWERED}
     return selector(each.name, JOB, each.by, where)

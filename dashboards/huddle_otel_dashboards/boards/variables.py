@@ -51,12 +51,12 @@ def text(name: str, title: str, value: str, description: str) -> model.VariableM
 
 def marks(read: Reader) -> list[model.AnnotationQuery]:
     """Return the marks: a circuit opened, a circuit closed again."""
-    now = read.gauge(contract.BREAKER, contract.CIRCUIT)
-    before = f"max by ({label(contract.CIRCUIT)}) ({read.levels(contract.BREAKER, 'max')} offset $__interval)"
-    return [
-        _mark("Circuit opened", "red", f"{now} == 2 unless {before} == 2"),
-        _mark("Circuit closed", "green", f"{now} == 0 and {before} > 0"),
-    ]
+    state, circuit = read.levels(contract.BREAKER, "max"), label(contract.CIRCUIT)
+    before = f"{state} offset $__interval"
+    # compared before they are put together: most circuits are closed, and then there is nothing to put together
+    opened = f"max by ({circuit}) ({state} == 2) unless max by ({circuit}) ({before} == 2)"
+    closed = f"max by ({circuit}) ({state} == 0 and {before} > 0) unless max by ({circuit}) ({state} > 0)"
+    return [_mark("Circuit opened", "red", opened), _mark("Circuit closed", "green", closed)]
 
 
 def _mark(title: str, colour: str, expr: str) -> model.AnnotationQuery:

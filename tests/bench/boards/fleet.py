@@ -121,7 +121,8 @@ def _of_model(metric: Metric, target: dict[str, str], model: str, *, calls: floa
         if metric.kind is Kind.HISTOGRAM:
             yield from _histogram(metric, {**target, **labels}, calls)
         else:
-            how = {"per_second": calls / 100} if metric.kind is Kind.COUNTER else {"level": 2.0}
+            level = 0.0 if metric is contract.BREAKER else 2.0  # circuits are closed
+            how = {"per_second": calls / 100} if metric.kind is Kind.COUNTER else {"level": level}
             yield Line(name=series(metric), labels={**target, **labels}, **how)
 
 
