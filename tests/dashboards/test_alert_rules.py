@@ -35,7 +35,7 @@ def test_it_fires_and_it_stays_silent(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("limits", "fleet", "count"),
-    [(Limits(), None, 37), (ODD, None, 37), (Limits(), Fleet(tags=("team", "feature")), 65)],
+    [(Limits(), None, 37), (ODD, None, 37), (Limits(), Fleet(tags=("team", "feature")), 66)],
     ids=["defaults", "odd", "fleet"],
 )
 def test_promtool_reads_the_rules(limits: Limits, fleet: Fleet | None, count: int, tmp_path: Path) -> None:
