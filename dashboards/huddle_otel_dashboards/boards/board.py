@@ -56,14 +56,14 @@ class Board:
     title: str
     description: str
     """What it is for, in a sentence."""
+    read: Reader
+    """Where its figures come from."""
     rows: tuple[Row, ...]
     start: str
     """Where its time range begins."""
     refresh: str = "30s"
     extra: tuple[model.VariableModel, ...] = ()
     """Variables of this board only."""
-    read: Reader
-    """Where its figures come from."""
 
     @property
     def uid(self) -> str:

@@ -22,10 +22,10 @@ def latency(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
         name="latency",
-        read=read,
         start="now-1h",
         title="Streaming & latency",
         description="How long calls take, how soon streams begin, how fast they flow, and where they break.",
+        read=read,
         rows=(_duration(limits, read), _first_token(limits, read), _flow(read), _faults(limits, read)),
     )
 

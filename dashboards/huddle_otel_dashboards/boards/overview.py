@@ -25,10 +25,10 @@ def overview(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
         name="overview",
-        read=read,
         start="now-1h",
         title="Overview",
         description="Are calls answered, how fast, at what price, and what fails.",
+        read=read,
         rows=(_now(limits, read), by_model(limits, read), _failures(read), health(read)),
     )
 

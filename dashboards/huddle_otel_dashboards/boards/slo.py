@@ -27,11 +27,11 @@ def slo(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
         name="slo",
-        read=read,
         title="SLO",
         description=f"How much of the objective of {limits.slo:g} % is kept, and how fast its error budget goes.",
         start="now-24h",
         refresh="1m",
+        read=read,
         rows=(_objective(limits), _burn(limits), _whose(limits)),
     )
 

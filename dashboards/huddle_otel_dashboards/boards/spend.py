@@ -22,11 +22,11 @@ def spend(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
         name="spend",
-        read=read,
         title="Spend",
         description="What calls cost, by model and tag, who says so, what was wasted, and where the month is heading.",
         start="now-24h",
         refresh="1m",
+        read=read,
         rows=(_now(limits, read), _where(read), _trust(read), _use(read), budgets(read)),
         extra=(
             text("tag", "Tag", "team", "Split spend by this tag. It must be one that instrument(tag_metrics=…) names."),

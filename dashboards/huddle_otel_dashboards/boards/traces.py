@@ -27,11 +27,11 @@ def traces(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
         name="traces",
-        read=read,
         title="Traces",
         description="Slow, failed, retried and dear calls, from Tempo; a click on one opens its trace.",
         start="now-1h",
         refresh="",
+        read=read,
         rows=(_trouble(), _price(), _streams()),
         extra=(
             source("traces", "Traces", "tempo"),

@@ -18,10 +18,10 @@ def upstream(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
         name="upstream",
-        read=read,
         start="now-1h",
         title="Upstream & resilience",
         description="What the upstream does wrong, and what circuits, retries and limits do about it.",
+        read=read,
         rows=(_circuits(read), _requests(limits, read), _protection(read), _trouble(read)),
     )
 
