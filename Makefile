@@ -54,7 +54,7 @@ HUDDLE_TEST_LANE=$(2) $(3) 2>&1 | tee $(CURDIR)/$(REPORTS)/$(1).log
 endef
 
 # $(call boards,NAMES): their files. The lab draws the short ones from an outage of minutes, the long ones from a month.
-boards = $(patsubst %,dashboards/huddle_otel_dashboards/generated/huddle-%.json,$(1))
+boards = $(patsubst %,dashboards/huddle_otel_dashboards/generated/boards/huddle-%.json,$(1))
 DRAW = $(BIN3)/python -m tools.render.lab.serve
 DRAWN = node tools/render/render.mjs --prometheus {url} --end {end} --out $(OUT) $(ARGS)
 

@@ -8,6 +8,7 @@
     huddle_otel_dashboards.names()               # ('huddle-latency', 'huddle-overview', ...)
     huddle_otel_dashboards.read("huddle-slo")    # JSON, as Grafana imports it
     huddle_otel_dashboards.export(Path("grafana"))
+    huddle_otel_dashboards.names(fleet=True)     # ('huddle-fleet-latency', ...), from recording rules
 """
 
 from __future__ import annotations

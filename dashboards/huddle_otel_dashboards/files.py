@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -24,28 +23,34 @@ PROVIDER: Final = "provider.yaml"
 """Name of the file that tells Grafana where the boards are."""
 
 
-def names() -> tuple[str, ...]:
-    """Return the uid of every board, in order of the alphabet."""
-    return tuple(sorted(file.name.removesuffix(".json") for file in _generated() if file.name.endswith(".json")))
+def names(*, fleet: bool = False) -> tuple[str, ...]:
+    """Return the uid of every board, in order of the alphabet.
+
+    Args:
+        fleet: Of the boards that read what rules record of all processes together.
+    """
+    return tuple(sorted(file.name.removesuffix(".json") for file in _folder(fleet=fleet).iterdir()))
 
 
 def read(name: str) -> str:
     """Return a board's JSON.
 
     Args:
-        name: Its uid, one of `names()`.
+        name: Its uid, one of `names()` or of `names(fleet=True)`.
 
     Raises:
         KeyError: There is no such board; the message lists those there are.
     """
-    if name not in names():
-        raise KeyError(f"no board {name!r}; there are {', '.join(names())}")
-    return _folder().joinpath(f"{name}.json").read_text(encoding="utf-8")
+    for fleet in (False, True):
+        if name in names(fleet=fleet):
+            return _folder(fleet=fleet).joinpath(f"{name}.json").read_text(encoding="utf-8")
+    raise KeyError(f"no board {name!r}; there are {', '.join((*names(), *names(fleet=True)))}")
 
 
 def export(
     folder: Path,
     *,
+    fleet: bool = False,
     datasource_uid: str = "",
     traces_uid: str = "",
     grafana_folder: str = "huddle_otel",
@@ -55,6 +60,7 @@ def export(
 
     Args:
         folder: Where to; it is made if need be.
+        fleet: The boards that read what rules record of all processes together.
         datasource_uid: The Prometheus data source that is chosen when a board is opened; empty is Grafana's default.
         traces_uid: The same for the Tempo data source.
         grafana_folder: The folder in Grafana.
@@ -69,7 +75,7 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     chosen = {"datasource": datasource_uid, "traces": traces_uid, "runbook": runbook_url}
     written: list[Path] = []
-    for name in names():
+    for name in names(fleet=fleet):
         written.append(folder / f"{name}.json")
         written[-1].write_text(_choose(read(name), chosen), encoding="utf-8")
     written.append(folder / PROVIDER)
@@ -91,9 +97,5 @@ def _choose(text: str, values: dict[str, str]) -> str:
     return json.dumps(board, indent=2, ensure_ascii=False) + "\n"
 
 
-def _folder() -> Traversable:
-    return files("huddle_otel_dashboards").joinpath("generated")
-
-
-def _generated() -> Iterator[Traversable]:
-    return _folder().iterdir()
+def _folder(*, fleet: bool) -> Traversable:
+    return files("huddle_otel_dashboards").joinpath("generated", "fleet" if fleet else "boards")

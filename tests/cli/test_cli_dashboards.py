@@ -42,6 +42,43 @@ def test_export_writes_boards_provider_and_rules(command: Command, tmp_path: Pat
     assert '"value": "p1"' in (folder / "huddle-slo.json").read_text()
 
 
+def test_fleet_lists_its_own_boards(command: Command) -> None:
+    done = command("dashboards", "list", "--fleet")
+    assert done.code == 0
+    assert all(name in done.out for name in huddle_otel_dashboards.names(fleet=True))
+    assert "huddle-overview" not in done.out
+
+
+def test_fleet_exports_its_boards_and_the_rules_they_read(command: Command, tmp_path: Path) -> None:
+    done = command("dashboards", "export", str(tmp_path), "--fleet", "--tag", "app", "--tag", "team")
+    assert (done.code, done.err) == (0, "")
+    files = [*(f"{name}.json" for name in huddle_otel_dashboards.names(fleet=True)), "provider.yaml", "alerts.yml"]
+    assert done.out.splitlines() == [f"wrote {tmp_path / name}" for name in files]
+    rules = (tmp_path / "alerts.yml").read_text()
+    assert 'record: "job_model:huddle_client_cost_usd:rate5m"' in rules
+    assert "sum by (job, model, source, app, team) (rate(huddle_client_cost_usd_total[5m]))" in rules
+
+
+def test_fleet_adds_to_the_rules(command: Command) -> None:
+    plain, fleet = command("dashboards", "alerts"), command("dashboards", "alerts", "--fleet")
+    assert "huddle_otel_fleet" not in plain.out
+    assert set(plain.out.splitlines()) < set(fleet.out.splitlines())
+    assert "source, team) (rate(huddle_client_cost_usd_total[5m]))" in fleet.out
+
+
+@pytest.mark.parametrize("action", [["alerts"], ["export", "grafana"]])
+def test_a_tag_without_a_fleet_is_refused(action: list[str], command: Command) -> None:
+    done = command("dashboards", *action, "--tag", "team")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "huddle-otel: --tag goes with --fleet: other boards can split spend by every tag\n"
+
+
+def test_a_tag_that_is_none_is_refused(command: Command) -> None:
+    done = command("dashboards", "alerts", "--fleet", "--tag", "team}")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "huddle-otel: tags must be names of letters, digits, _ and ., got 'team}'\n"
+
+
 def test_export_into_a_file_is_refused(command: Command, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     done = command("dashboards", "export", str(tmp_path / "taken"))
@@ -80,6 +117,15 @@ def test_validate_says_what_is_wrong_with_each_panel(command: Command, odd: Odd)
     assert "missing  Calls: huddle_client_calls_total" in done.out
     assert "empty    Used of each limit: no spend limit is set" in done.out
     assert "skipped" in done.out.splitlines()[-1]
+
+
+def test_validate_tries_a_fleets_boards_and_rules(command: Command, odd: Odd) -> None:
+    odd.find()
+    done = command("dashboards", "validate", odd.url, "--fleet")
+    assert done.code == 1
+    assert "missing  Calls: job_model:huddle_client_calls:rate5m" in done.out
+    assert "the recording rules are not loaded: huddle-otel dashboards alerts --fleet" in done.out
+    assert "huddle-overview" not in done.out
 
 
 def test_validate_says_why_it_cannot_ask(command: Command, odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:

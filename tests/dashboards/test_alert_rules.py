@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from huddle_otel_dashboards.alerts import alerts, render_routing, render_rules
+from huddle_otel_dashboards.alerts import Fleet, alerts, render_routing, render_rules
 from huddle_otel_dashboards.limits import Limits
 from tests.dashboards.alert_cases import CASES, Case
 from tests.dashboards.promtool import judge
@@ -33,9 +33,13 @@ def test_it_fires_and_it_stays_silent(case: Case, tmp_path: Path) -> None:
     assert not wrong, wrong
 
 
-@pytest.mark.parametrize("limits", [Limits(), ODD], ids=["defaults", "odd"])
-def test_promtool_reads_the_rules(limits: Limits, tmp_path: Path) -> None:
-    (tmp_path / "rules.yml").write_text(render_rules(limits))
+@pytest.mark.parametrize(
+    ("limits", "fleet", "count"),
+    [(Limits(), None, 37), (ODD, None, 37), (Limits(), Fleet(tags=("team", "feature")), 66)],
+    ids=["defaults", "odd", "fleet"],
+)
+def test_promtool_reads_the_rules(limits: Limits, fleet: Fleet | None, count: int, tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(render_rules(limits, fleet=fleet))
     done = subprocess.run(
         ["promtool", "check", "rules", "--lint=all", "--lint-fatal", "rules.yml"],
         cwd=tmp_path,
@@ -44,7 +48,7 @@ def test_promtool_reads_the_rules(limits: Limits, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "37 rules found" in done.stdout
+    assert f"{count} rules found" in done.stdout
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from huddle_otel.events import Outcome
 from huddle_otel.telemetry import contract, reference
-from huddle_otel_dashboards.alerts import Alert, Intervals, Recording, Severity, alerts, render_rules, rules
+from huddle_otel_dashboards.alerts import Alert, Fleet, Intervals, Recording, Severity, alerts, render_rules, rules
 from huddle_otel_dashboards.alerts.model import duration
 from huddle_otel_dashboards.alerts.objective import APPS_OWN, FAILED
 from huddle_otel_dashboards.limits import Limits
@@ -24,7 +24,9 @@ from tests.dashboards.alert_cases import CASES
 TREE: Final = Path(__file__).parents[2]
 TABLE: Final = alerts()
 EXPRESSIONS: Final = {
-    rule.key if isinstance(rule, Alert) else rule.name: rule.expr for group in rules() for rule in group.rules
+    rule.key if isinstance(rule, Alert) else rule.name: rule.expr
+    for group in rules(fleet=Fleet())
+    for rule in group.rules
 }
 
 
@@ -81,12 +83,20 @@ def test_every_metric_and_label_is_one_we_emit(key: str) -> None:
     quiet = re.sub(r'"[^"]*"', "", EXPRESSIONS[key])
     expr, matched = re.sub(r"{[^}]*}", "", quiet), re.findall(r"{([^}]*)}", quiet)
     metrics = {series(metric) for metric in contract.METRICS}
-    metrics |= {f"{name}{part}" for name in metrics for part in ("_bucket", "_count")}
+    metrics |= {f"{name}{part}" for name in metrics for part in ("_bucket", "_count", "_sum")}
     metrics |= {rule.name for group in rules() for rule in group.rules if isinstance(rule, Recording)} | {"up"}
-    names = set(re.findall(r"\b(?:up\b|(?:huddle_|gen_ai_client_|job:|job_model:)[\w:]+)", expr))
+    names = set(
+        re.findall(r"\b(?:up\b|(?:huddle_|gen_ai_client_|job:|job_model:)[\w:]+)", re.sub(r"by \([^)]*\)", "", expr))
+    )
     assert names
     assert names <= metrics
-    labels = {label(name) for metric in contract.METRICS for name in metric.attributes} | {"job", "instance", "le", ""}
+    labels = {label(name) for metric in contract.METRICS for name in metric.attributes} | {
+        "job",
+        "instance",
+        "le",
+        "team",
+        "",
+    }
     used = re.findall(r"(?:by|on|group_left) \(([^)]*)\)", expr)
     used += [name for inside in matched for name in re.split(r"[!=~]+,? ?", inside)]
     assert {name.strip() for each in used for name in each.split(",")} <= labels
@@ -177,7 +187,7 @@ def test_the_page_on_alerts_lists_them_all() -> None:
 
 def test_panels_that_the_runbook_names_are_there() -> None:
     folder = _generator().FOLDER
-    boards = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")}
+    boards = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.rglob("*.json")}
     titles = {name: {panel["title"] for panel in board["panels"]} for name, board in boards.items()}
     named = [
         (line.split("`")[1], title)

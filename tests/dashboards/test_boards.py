@@ -20,11 +20,16 @@ from huddle_otel_dashboards.boards.catalogue import boards, text
 from huddle_otel_dashboards.boards.colours import BAD, GOOD, OUTCOMES
 from huddle_otel_dashboards.boards.figures import Stat
 from huddle_otel_dashboards.boards.panels import Query
+from huddle_otel_dashboards.boards.readers import Raw, Recorded
 from huddle_otel_dashboards.limits import Limits
 
-UIDS: Final = ("huddle-latency", "huddle-overview", "huddle-slo", "huddle-spend", "huddle-traces", "huddle-upstream")
+NAMES: Final = ("latency", "overview", "slo", "spend", "traces", "upstream")
 """Links and bookmarks hold them: a uid that changes breaks them."""
-BOARDS: Final = {name: json.loads(huddle_otel_dashboards.read(name)) for name in huddle_otel_dashboards.names()}
+RAW: Final = {name: json.loads(huddle_otel_dashboards.read(name)) for name in huddle_otel_dashboards.names()}
+FLEET: Final = {
+    name: json.loads(huddle_otel_dashboards.read(name)) for name in huddle_otel_dashboards.names(fleet=True)
+}
+BOARDS: Final = {**RAW, **FLEET}
 PANELS: Final = [
     pytest.param(board, panel, id=f"{name}/{panel['title']}")
     for name, board in BOARDS.items()
@@ -36,15 +41,26 @@ each_panel = pytest.mark.parametrize(("board", "panel"), PANELS)
 
 
 def test_the_shipped_json_is_what_the_boards_are_made_into() -> None:
-    made = {board.uid: text(board) for board in boards()}
-    assert {name: huddle_otel_dashboards.read(name) for name in huddle_otel_dashboards.names()} == made, (
-        "make dashboards"
-    )
+    made = {board.uid: text(board) for read in (Raw(), Recorded()) for board in boards(read=read)}
+    assert {name: huddle_otel_dashboards.read(name) for name in BOARDS} == made, "make dashboards"
 
 
 def test_uids_stay_as_they_are() -> None:
-    assert huddle_otel_dashboards.names() == UIDS
-    assert [board["uid"] for board in BOARDS.values()] == list(UIDS)
+    assert huddle_otel_dashboards.names() == tuple(f"huddle-{name}" for name in NAMES)
+    assert huddle_otel_dashboards.names(fleet=True) == tuple(f"huddle-fleet-{name}" for name in NAMES)
+    assert [board["uid"] for board in BOARDS.values()] == list(BOARDS)
+
+
+def test_a_fleets_boards_are_the_same_boards() -> None:
+    for name in NAMES:
+        one, many = RAW[f"huddle-{name}"], FLEET[f"huddle-fleet-{name}"]
+        assert many["title"] == one["title"].replace("LLM calls / ", "LLM fleet / ")
+        assert [_looks(panel) for panel in many["panels"]] == [_looks(panel) for panel in one["panels"]]
+
+
+def _looks(panel: dict[str, Any]) -> tuple[Any, ...]:
+    config = json.dumps(panel.get("fieldConfig")).replace("/d/huddle-fleet-", "/d/huddle-")
+    return (panel["title"], panel["type"], panel["gridPos"], len(panel.get("targets", ())), config)
 
 
 @each_board
@@ -58,11 +74,13 @@ def test_a_board_is_classic_of_schema_version_42_and_asks_nothing_at_import(boar
 
 
 @each_board
-def test_data_sources_job_instance_model_and_operation_are_variables(board: dict[str, Any]) -> None:
+def test_data_sources_job_model_and_operation_are_variables(board: dict[str, Any]) -> None:
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
     assert variables["datasource"]["type"] == "datasource"
     assert variables["datasource"]["query"] == "prometheus"
-    for name in ("job", "instance", "model", "operation"):
+    chosen = ("job", "model", "operation") if board["uid"] in FLEET else ("job", "instance", "model", "operation")
+    assert [each["name"] for each in board["templating"]["list"] if each["type"] == "query"] == list(chosen)
+    for name in chosen:
         variable = variables[name]
         assert (variable["type"], variable["multi"], variable["includeAll"], variable["allValue"]) == (
             "query",
@@ -163,7 +181,13 @@ def test_links_lead_to_a_board_or_into_the_runbook(board: dict[str, Any]) -> Non
     assert links
     for url in links:
         to_board = re.match(r"/d/([\w-]+)\?", url)
-        assert url.startswith("${runbook:raw}") if to_board is None else to_board[1] in UIDS
+        assert url.startswith("${runbook:raw}") if to_board is None else to_board[1] in BOARDS
+
+
+def test_a_fleets_boards_lead_to_each_other() -> None:
+    assert {url.partition("?")[0] for board in FLEET.values() for url in _links(board) if url.startswith("/d/")} == {
+        "/d/huddle-fleet-upstream"
+    }
 
 
 def test_links_into_the_runbook_find_their_section() -> None:
@@ -188,7 +212,7 @@ def test_circuits_that_open_and_close_are_marked_in_every_graph(board: dict[str,
 def test_percentiles_show_exemplars() -> None:
     queries = [target for param in PANELS for target in param.values[1]["targets"] if target.get("exemplar")]  # type: ignore[index]
     assert len(queries) >= 5
-    assert all("_bucket{" in target["expr"] for target in queries)
+    assert all("_bucket{" in target["expr"] for target in queries)  # what is recorded has none
 
 
 def test_green_is_answered_and_red_is_failed() -> None:
@@ -231,5 +255,5 @@ def test_a_panel_without_a_description_is_refused() -> None:
 
 def test_the_shipped_files_hold_no_path_and_no_host() -> None:
     folder = Path(huddle_otel_dashboards.__file__).parent / "generated"
-    for file in folder.glob("*.json"):
+    for file in folder.rglob("*.json"):
         assert not re.search(r"https?://|/hom[e]/|/tm[p]/|/wor[k]/", file.read_text()), file.name

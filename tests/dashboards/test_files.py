@@ -29,6 +29,13 @@ def test_an_export_without_choices_is_what_is_shipped(tmp_path: Path) -> None:
         assert (tmp_path / "deep" / "grafana" / f"{name}.json").read_text() == huddle_otel_dashboards.read(name)
 
 
+def test_a_fleets_export_has_its_boards_and_no_others(tmp_path: Path) -> None:
+    written = huddle_otel_dashboards.export(tmp_path, fleet=True)
+    assert [path.stem for path in written] == [*huddle_otel_dashboards.names(fleet=True), "provider"]
+    assert all(path.stem.startswith("huddle-fleet-") for path in written[:-1])
+    assert (tmp_path / "huddle-fleet-slo.json").read_text() == huddle_otel_dashboards.read("huddle-fleet-slo")
+
+
 def test_an_export_chooses_data_sources_and_the_runbook(tmp_path: Path) -> None:
     huddle_otel_dashboards.export(
         tmp_path, datasource_uid="prom-1", traces_uid="tempo-1", runbook_url="https://wiki.example/llm"

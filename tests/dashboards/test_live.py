@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +13,9 @@ import pytest
 import huddle_otel_dashboards
 from huddle_otel.cli.dashboards import Check, Status, validate
 from huddle_otel.cli.stack.processes import free_port
-from huddle_otel_dashboards.alerts import Intervals, render_rules
-from tests.dashboards.server import prometheus
-from tests.exporters.conftest import ROOT, missing
+from huddle_otel_dashboards.alerts import Fleet, Intervals, render_rules
+from tests.dashboards.server import playing, prometheus
+from tests.exporters.conftest import missing
 
 pytestmark = pytest.mark.backend
 
@@ -36,6 +33,8 @@ QUIET: Final = {
     "By model",  # of the SLO board: as the forecast
 }
 """Panels with nothing to show after a quarter of a minute."""
+SUMS: Final = {"In this range", "Spend today", "Today by model", "Calls without a price, by model"}
+"""Panels of a fleet that are as the forecast."""
 
 
 @pytest.fixture(scope="module")
@@ -45,28 +44,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if shutil.which(binary) is None:
             missing(binary)
     folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
-    (folder / "rules.yml").write_text(render_rules(intervals=FAST))
+    (folder / "rules.yml").write_text(render_rules(fleet=Fleet(), intervals=FAST))
     config = CONFIG.format(rules=folder / "rules.yml", port=port)
-    environment = {**os.environ, "OTEL_EXPORTER_PROMETHEUS_PORT": str(port)}
-    with prometheus(folder, config, "--enable-feature=exemplar-storage") as url:
-        command = [sys.executable, "-m", "tests.dashboards.app", str(SECONDS)]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
-        ) as app:
-            assert app.stdout is not None
-            assert app.stdout.readline() == "done\n"
-            yield url
-            app.communicate()
+    with prometheus(folder, config, "--enable-feature=exemplar-storage") as url, playing(port, SECONDS) as said:
+        assert said.result() == "done\n"
+        yield url
 
 
 @pytest.fixture(scope="module")
-def checks(server: str) -> list[Check]:
-    """What came of every query, once the last calls are scraped."""
+def moment(server: str) -> float:
+    """When the last calls were scraped, Unix time, s."""
     until = time.monotonic() + 20
     while True:
-        made = validate(server, seconds=60, scrape=1)
-        if not unsettled(made) or time.monotonic() > until:
-            return made
+        now = time.time()
+        if not unsettled(validate(server, seconds=60, scrape=1, now=now)) or time.monotonic() > until:
+            return now
         time.sleep(0.5)
 
 
@@ -78,10 +70,18 @@ def unsettled(checks: list[Check]) -> list[str]:
     ]
 
 
-def test_every_panel_shows_something_and_every_rule_works(checks: list[Check]) -> None:
+def test_every_panel_shows_something_and_every_rule_works(server: str, moment: float) -> None:
+    checks = validate(server, seconds=60, scrape=1, now=moment)
     assert unsettled(checks) == []
     assert len(checks) > 120
     assert {each.board for each in checks if each.status is Status.SKIPPED} == {"huddle-traces"}
+
+
+def test_every_panel_of_a_fleet_shows_something_and_every_rule_works(server: str, moment: float) -> None:
+    checks = validate(server, fleet=True, seconds=60, scrape=1, now=moment)
+    assert unsettled([each for each in checks if each.panel not in SUMS]) == []
+    assert len(checks) > 150
+    assert {each.board for each in checks if each.status is Status.SKIPPED} == {"huddle-fleet-traces"}
 
 
 def test_boards_without_rules_say_which_metric_is_missing(tmp_path: Path) -> None:

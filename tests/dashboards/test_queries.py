@@ -13,9 +13,12 @@ import pytest
 
 import huddle_otel_dashboards
 from huddle_otel.telemetry import contract
-from huddle_otel_dashboards.alerts import Recording, rules
-from huddle_otel_dashboards.boards.queries import quantile, rate, select, share
-from huddle_otel_dashboards.reading import asked
+from huddle_otel_dashboards.alerts import Fleet, Recording, rules
+from huddle_otel_dashboards.alerts.fleet import AGGREGATES, Aggregate, aggregate
+from huddle_otel_dashboards.alerts.model import Intervals
+from huddle_otel_dashboards.boards.queries import ANSWERED, share
+from huddle_otel_dashboards.boards.readers import Raw, Recorded
+from huddle_otel_dashboards.reading import Asked, asked
 from huddle_otel_dashboards.series import every_name, label
 from huddle_otel_dashboards.substitution import Window
 
@@ -26,7 +29,8 @@ RANGE: Final = timedelta(seconds=3_601)
 DAYS: Final = (timedelta(days=1), timedelta(hours=22, minutes=13, seconds=20), timedelta(days=13, seconds=80_000))
 """A day, and the panels that begin with the UTC day or month of that Unix time."""
 METRICS: Final = {name: metric for metric in contract.METRICS for name in every_name(metric)}
-RECORDED: Final = {rule.name for group in rules() for rule in group.rules if isinstance(rule, Recording)}
+RECORDED: Final = {rule.name for group in rules(fleet=Fleet()) for rule in group.rules if isinstance(rule, Recording)}
+KEPT: Final = {each.name: each for each in AGGREGATES}
 PROMETHEUS: Final = {
     "up": ("job", "instance"),
     "ALERTS": ("alertname", "alertstate", "severity", "job", "model", "circuit"),
@@ -35,18 +39,23 @@ PROMETHEUS: Final = {
 TARGET: Final = ("job", "instance")
 NOT_SHOWN: Final[dict[contract.Metric, str]] = {}
 """Metrics of the contract that are on no panel -> why."""
-QUERIES: Final = [
-    pytest.param(each.query, id=f"{name}/{each.panel}")
-    for name in huddle_otel_dashboards.names()
-    for each in asked(json.loads(huddle_otel_dashboards.read(name)), WINDOW)
-    if each.source == "prometheus"
-]
-TRACEQL: Final = [
-    pytest.param(each.query, id=each.panel)
-    for each in asked(json.loads(huddle_otel_dashboards.read("huddle-traces")), WINDOW)
-    if each.source == "tempo"
-]
-each_query = pytest.mark.parametrize("query", QUERIES)
+
+
+def _of(source: str, *, fleet: bool = False) -> list[tuple[str, Asked]]:
+    return [
+        (f"{name}/{each.panel}", each)
+        for name in huddle_otel_dashboards.names(fleet=fleet)
+        for each in asked(json.loads(huddle_otel_dashboards.read(name)), WINDOW)
+        if each.source == source
+    ]
+
+
+RAW_BOARDS: Final = _of("prometheus")
+FLEET_BOARDS: Final = _of("prometheus", fleet=True)
+TRACEQL: Final = [pytest.param(each.query, id=name) for name, each in _of("tempo") + _of("tempo", fleet=True)]
+each_query = pytest.mark.parametrize(
+    "query", [pytest.param(each.query, id=name) for name, each in RAW_BOARDS + FLEET_BOARDS]
+)
 
 
 def nodes(query: str) -> Iterator[tuple[Any, tuple[Any, ...]]]:
@@ -98,19 +107,52 @@ def test_its_labels_exist(query: str) -> None:
 def labels_of(name: str) -> tuple[str, ...]:
     if name in PROMETHEUS:
         return PROMETHEUS[name]
+    if name in KEPT:
+        return ("job", *_bound(name), *map(label, KEPT[name].by))
     if name in RECORDED:
         return ("job",) if name.startswith("job:") else ("job", "model")
-    bucket = ("le",) if name.endswith("_bucket") else ()
-    return (*TARGET, *bucket, *(label(each) for each in METRICS[name].attributes))
+    return (*TARGET, *_bound(name), *map(label, METRICS[name].attributes))
+
+
+def _bound(name: str) -> tuple[str, ...]:
+    return ("le",) if name.removesuffix(":rate5m").endswith("_bucket") else ()
 
 
 @each_query
+def test_it_asks_only_the_chosen_jobs(query: str) -> None:
+    for selector, _ in selectors(query):
+        assert matchers(selector)["job"] == (promql_parser.MatchOp.Re, ".*"), selector.name
+
+
+@pytest.mark.parametrize("query", [pytest.param(each.query, id=name) for name, each in RAW_BOARDS])
 def test_it_asks_only_the_chosen_processes(query: str) -> None:
     for selector, _ in selectors(query):
-        narrowed = matchers(selector)
-        assert narrowed["job"] == (promql_parser.MatchOp.Re, ".*"), selector.name
         if selector.name in METRICS or selector.name == "up":
-            assert narrowed["instance"] == (promql_parser.MatchOp.Re, ".*"), selector.name
+            assert matchers(selector)["instance"] == (promql_parser.MatchOp.Re, ".*"), selector.name
+
+
+@pytest.mark.parametrize("each", [pytest.param(each, id=name) for name, each in FLEET_BOARDS])
+def test_a_board_of_a_fleet_looks_at_processes_for_one_moment_only(each: Asked) -> None:
+    names = {selector.name for selector, _ in selectors(each.query)}
+    assert each.instant or not names & (METRICS.keys() | {"up"})
+
+
+def test_what_is_recorded_for_a_fleet_is_read() -> None:
+    read = {selector.name for _, each in FLEET_BOARDS for selector, _ in selectors(each.query)}
+    assert KEPT.keys() - read == set()
+
+
+def test_what_is_recorded_for_a_fleet_keeps_no_attribute_that_nothing_asks_for() -> None:
+    asked_for: dict[str, set[str]] = {name: set() for name in KEPT}
+    for _, each in FLEET_BOARDS:
+        for selector, path in selectors(each.query):
+            if selector.name in KEPT:
+                asked_for[selector.name] |= matchers(selector).keys()
+                for node in path:
+                    if isinstance(node, promql_parser.AggregateExpr) and node.modifier:
+                        asked_for[selector.name] |= set(node.modifier.labels)
+    unasked = {name: {*map(label, each.by)} - asked_for[name] for name, each in KEPT.items()}
+    assert {name: labels for name, labels in unasked.items() if labels} == {}
 
 
 @each_query
@@ -161,10 +203,12 @@ def test_nothing_is_divided_by_zero(query: str) -> None:
             assert guarded or isinstance(divisor, promql_parser.NumberLiteral), query
 
 
-def test_every_metric_of_the_contract_is_on_a_panel() -> None:
-    shown = {selector.name for param in QUERIES for selector, _ in selectors(str(param.values[0]))}
+@pytest.mark.parametrize("boards", [RAW_BOARDS, FLEET_BOARDS], ids=["raw", "fleet"])
+def test_every_metric_of_the_contract_is_on_a_panel(boards: list[tuple[str, Asked]]) -> None:
+    shown = {selector.name for _, each in boards for selector, _ in selectors(each.query)}
+    recorded = {KEPT[name].metric for name in shown & KEPT.keys()}
     missing = {metric for metric in contract.METRICS if not shown.intersection(every_name(metric))}
-    assert missing == set(NOT_SHOWN)
+    assert missing - recorded == set(NOT_SHOWN)
 
 
 @pytest.mark.parametrize("query", TRACEQL)
@@ -178,11 +222,12 @@ def test_a_trace_query_names_attributes_of_the_span(query: str) -> None:
 
 
 def test_a_selector_is_narrowed_by_what_the_metric_has() -> None:
+    select = Raw().select
     assert select(contract.WAITED) == (
         'huddle_client_wait_seconds_total{job=~"$job", instance=~"$instance", model=~"$model"}'
     )
     assert select(contract.BREAKER).endswith('circuit=~"[^/]*/$model/$operation"}')
-    assert select(contract.DURATION, suffix="_count").endswith(
+    assert select(contract.DURATION, part="_count").endswith(
         'gen_ai_operation_name=~"$operation", gen_ai_request_model=~"$model"}'
     )
     assert select(contract.REJECTIONS, {"reason": '="breaker_open"'}).endswith(
@@ -191,17 +236,75 @@ def test_a_selector_is_narrowed_by_what_the_metric_has() -> None:
 
 
 def test_an_attribute_that_is_not_emitted_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"huddle\.client\.wait has no attribute \['kind'\]"):
-        select(contract.WAITED, {"kind": '="stall"'})
+    with pytest.raises(ValueError, match=r"huddle_client_wait_seconds_total has no attribute \['kind'\]"):
+        Raw().select(contract.WAITED, {"kind": '="stall"'})
 
 
 def test_a_histogram_without_its_part_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"duration is a histogram: suffix '' does not fit"):
-        select(contract.DURATION)
-    with pytest.raises(ValueError, match=r"calls is a counter: suffix '_sum' does not fit"):
-        rate(contract.CALLS, suffix="_sum")
+    with pytest.raises(ValueError, match=r"duration is a histogram: part '' does not fit"):
+        Raw().select(contract.DURATION)
+    with pytest.raises(ValueError, match=r"calls is a counter: part '_sum' does not fit"):
+        Raw().rate(contract.CALLS, part="_sum")
 
 
 def test_ratios_and_quantiles_say_nothing_where_there_is_nothing() -> None:
     assert share("a", "b") == "(a or 0 * b) / (b > 0)"
-    assert quantile(0.95, contract.PER_CHUNK).endswith(" >= 0")
+    assert Raw().quantile(0.95, contract.PER_CHUNK).endswith(" >= 0")
+
+
+def test_a_recorded_name_says_level_metric_and_operation() -> None:
+    assert [
+        aggregate(contract.CALLS, "rate5m").name,
+        aggregate(contract.DURATION, "rate5m", "_bucket").name,
+        aggregate(contract.BREAKER, "max").name,
+        aggregate(contract.BUDGET_USED, "max").name,
+    ] == [
+        "job_model:huddle_client_calls:rate5m",
+        "job_model:gen_ai_client_operation_duration_seconds_bucket:rate5m",
+        "job_circuit:huddle_client_breaker_state:max",
+        "job:huddle_client_budget_used_usd:max",
+    ]
+
+
+def test_what_is_not_recorded_cannot_be_asked_of_a_fleet() -> None:
+    with pytest.raises(ValueError, match=r"no rate5m of gen_ai\.client\.operation\.duration_count is recorded"):
+        Recorded().rate(contract.DURATION, part="_count", where=ANSWERED)
+    with pytest.raises(ValueError, match=r"no min of huddle\.client\.breaker\.state is recorded"):
+        Recorded().gauge(contract.BREAKER, how="min")
+    with pytest.raises(ValueError, match=r"duration_seconds_bucket:rate5m is of answered calls only"):
+        Recorded().quantile(0.5, contract.DURATION)
+    with pytest.raises(
+        ValueError, match=r"no rate5m of huddle\.client\.breaker\.transitions is recorded by \['from'\]"
+    ):
+        Recorded().rate(contract.TRANSITIONS, where={"from": '="open"'})
+
+
+def test_a_fleets_rates_are_summed_after_they_are_taken() -> None:
+    for each in AGGREGATES:
+        if each.operation == "rate5m":
+            expr = each.recording(Fleet(), Intervals()).expr
+            assert re.fullmatch(r"sum by \(job, [\w, ]+\) \(rate\(\w+({[^}]+})?\[5m\]\)\)|sum by \(job\) .*", expr), (
+                expr
+            )
+
+
+def test_spend_of_a_fleet_keeps_the_tags_that_are_named() -> None:
+    (expr,) = _exprs(Fleet(tags=("team", "app.feature")), aggregate(contract.COST_USD, "rate5m"))
+    assert expr == "sum by (job, model, source, team, app_feature) (rate(huddle_client_cost_usd_total[5m]))"
+    (expr,) = _exprs(Fleet(tags=()), aggregate(contract.COST_USD, "rate5m"))
+    assert expr == "sum by (job, model, source) (rate(huddle_client_cost_usd_total[5m]))"
+
+
+def _exprs(fleet: Fleet, each: Aggregate) -> list[str]:
+    return [
+        rule.expr
+        for group in rules(fleet=fleet)
+        for rule in group.rules
+        if isinstance(rule, Recording) and rule.name == each.name
+    ]
+
+
+@pytest.mark.parametrize("tag", ["", "1st", "team name", "team) or vector(1"])
+def test_a_tag_that_is_no_name_is_refused(tag: str) -> None:
+    with pytest.raises(ValueError, match=r"tags must be names of letters, digits, _ and \., got "):
+        Fleet(tags=("team", tag))

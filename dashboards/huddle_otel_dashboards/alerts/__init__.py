@@ -3,6 +3,7 @@
 ::
 
     render_rules(Limits(slo=99.9, budget_usd_day=200))     # YAML for `rule_files:`
+    render_rules(fleet=Fleet())                            # with what the boards of a fleet read
     render_routing(webhook="https://chat.example/hook")    # YAML for Alertmanager
 """
 
@@ -12,6 +13,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from huddle_otel_dashboards.alerts import answers, money, objective, telemetry, upstream
+from huddle_otel_dashboards.alerts.fleet import Fleet
+from huddle_otel_dashboards.alerts.fleet import groups as of_fleet
 from huddle_otel_dashboards.alerts.model import Alert, Group, Intervals, Recording, Role, Severity, duration
 from huddle_otel_dashboards.alerts.routing import render_routing
 from huddle_otel_dashboards.alerts.yaml import Value, dump
@@ -19,6 +22,7 @@ from huddle_otel_dashboards.limits import Limits
 
 __all__ = [
     "Alert",
+    "Fleet",
     "Group",
     "Intervals",
     "Recording",
@@ -37,16 +41,20 @@ _DEFAULTS: Final = Limits()
 _REAL_TIME: Final = Intervals()
 
 
-def rules(limits: Limits = _DEFAULTS, *, intervals: Intervals = _REAL_TIME) -> tuple[Group, ...]:
+def rules(
+    limits: Limits = _DEFAULTS, *, fleet: Fleet | None = None, intervals: Intervals = _REAL_TIME
+) -> tuple[Group, ...]:
     """Return every rule: what is recorded first, then the alerts, each kind gravest first.
 
     Args:
         limits: Targets and limits that the alerts are made with.
+        fleet: Record also what the boards of a fleet read; None records nothing for them.
         intervals: How long their windows are.
     """
     return (
         Group(name="huddle_otel_recordings", rules=objective.recordings(intervals) + money.recordings(intervals)),
         Group(name="huddle_otel_long_windows", rules=objective.long_windows(intervals), pace=4),
+        *(of_fleet(fleet, intervals) if fleet else ()),
         Group(name="huddle_otel_objective", rules=objective.alerts(limits, intervals)),
         Group(name="huddle_otel_upstream", rules=upstream.alerts(limits, intervals)),
         Group(name="huddle_otel_answers", rules=answers.alerts(limits, intervals)),
@@ -62,15 +70,22 @@ def alerts(limits: Limits = _DEFAULTS, *, intervals: Intervals = _REAL_TIME) -> 
     )
 
 
-def render_rules(limits: Limits = _DEFAULTS, *, intervals: Intervals = _REAL_TIME, runbook: str = RUNBOOK) -> str:
+def render_rules(
+    limits: Limits = _DEFAULTS,
+    *,
+    fleet: Fleet | None = None,
+    intervals: Intervals = _REAL_TIME,
+    runbook: str = RUNBOOK,
+) -> str:
     """Return the rules as a file for Prometheus' `rule_files`.
 
     Args:
         limits: Targets and limits that the alerts are made with.
+        fleet: Record also what the boards of a fleet read; None records nothing for them.
         intervals: How long their windows are.
         runbook: URL or path of the runbook, to which each alert adds its section.
     """
-    return _HEAD + render(rules(limits, intervals=intervals), intervals=intervals, runbook=runbook)
+    return _HEAD + render(rules(limits, fleet=fleet, intervals=intervals), intervals=intervals, runbook=runbook)
 
 
 def render(groups: Iterable[Group], *, intervals: Intervals = _REAL_TIME, runbook: str = RUNBOOK) -> str:

@@ -8,18 +8,18 @@ from huddle_otel_dashboards.boards.colours import BAD, WARN
 from huddle_otel_dashboards.boards.figures import Column, Stat, Table
 from huddle_otel_dashboards.boards.graphs import Graph
 from huddle_otel_dashboards.boards.panels import Query, legend, rows
-from huddle_otel_dashboards.boards.queries import gauge, increase, rate, ratio, top
+from huddle_otel_dashboards.boards.queries import Reader, ratio, top
 from huddle_otel_dashboards.limits import Limits
 
 
-def per_hour(limits: Limits, *, width: int) -> Stat:
+def per_hour(limits: Limits, read: Reader, *, width: int) -> Stat:
     """Return the panel that says how fast money goes."""
     budget = limits.budget_usd_day
     return Stat(
         title="Spend per hour",
         description="What an hour costs at the present rate. Calls that nobody can price are not in it. Red where the "
         f"day's budget would go in {24 / limits.spend_factor:g} h.",
-        queries=(Query(expr=f"3600 * {rate(contract.COST_USD)}"),),
+        queries=(Query(expr=f"3600 * {read.rate(contract.COST_USD)}"),),
         unit="currencyUSD",
         decimals=2,
         steps=((budget / 24, WARN), (limits.spend_factor * budget / 24, BAD)),
@@ -29,14 +29,14 @@ def per_hour(limits: Limits, *, width: int) -> Stat:
     )
 
 
-def today(limits: Limits, *, width: int) -> Stat:
+def today(limits: Limits, read: Reader, *, width: int) -> Stat:
     """Return the panel that says what today has cost so far."""
     budget = limits.budget_usd_day
     return Stat(
         title="Spend today",
         description=f"Since midnight UTC. Red from {budget:g} USD, the day's budget. Prometheus estimates between "
         "scrapes; `huddle-otel report` has it to the last digit.",
-        queries=(Query(expr=increase(contract.COST_USD), instant=True),),
+        queries=(Query(expr=read.increase(contract.COST_USD), instant=True),),
         unit="currencyUSD",
         decimals=2,
         steps=((0.8 * budget, WARN), (budget, BAD)),
@@ -47,10 +47,10 @@ def today(limits: Limits, *, width: int) -> Stat:
     )
 
 
-def budgets() -> Row:
+def budgets(read: Reader) -> Row:
     """Return the row of limits on spend."""
-    used = gauge(contract.BUDGET_USED, "budget", "key")
-    limit = gauge(contract.BUDGET_LIMIT, "budget", "key")
+    used = read.gauge(contract.BUDGET_USED, "budget", "key")
+    limit = read.gauge(contract.BUDGET_LIMIT, "budget", "key")
     return Row(
         title="Limits on spend",
         panels=(

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
 from huddle_otel_dashboards.boards import variables
 from huddle_otel_dashboards.boards.panels import GRID, Panel
+from huddle_otel_dashboards.boards.queries import Reader
 
 TAG: Final = "huddle_otel"
 """On every board, so that they can link to each other."""
@@ -50,10 +51,13 @@ class Row:
 class Board:
     """One dashboard."""
 
-    uid: str
+    name: str
+    """What its uid ends with."""
     title: str
     description: str
     """What it is for, in a sentence."""
+    read: Reader
+    """Where its figures come from."""
     rows: tuple[Row, ...]
     start: str
     """Where its time range begins."""
@@ -61,20 +65,25 @@ class Board:
     extra: tuple[model.VariableModel, ...] = ()
     """Variables of this board only."""
 
+    @property
+    def uid(self) -> str:
+        """Grafana's name for it; links and bookmarks hold it."""
+        return f"{self.read.prefix}-{self.name}"
+
     def build(self) -> model.Dashboard:
         """Return the board as the SDK has it, schema version 42."""
         return model.Dashboard(
             uid=self.uid,
-            title=self.title,
-            description=self.description,
+            title=f"{self.read.family} / {self.title}",
+            description=f"{self.description} {self.read.note}".rstrip(),
             tags=[TAG, "llm"],
             timezone="utc",  # budgets and `huddle-otel report` count UTC days
             editable=True,
             graph_tooltip=DashboardCursorSync.CROSSHAIR,
             time=model.DashboardDashboardTime(from_val=self.start, to="now"),
             refresh=self.refresh,
-            templating=model.DashboardDashboardTemplating(list_val=[*variables.common(), *self.extra]),
-            annotations=model.AnnotationContainer(list_val=variables.marks()),
+            templating=model.DashboardDashboardTemplating(list_val=[*variables.common(self.read), *self.extra]),
+            annotations=model.AnnotationContainer(list_val=variables.marks(self.read)),
             links=[_other_boards(), _runbook()],
             panels=list(self._panels()),
         )

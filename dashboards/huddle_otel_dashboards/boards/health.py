@@ -8,7 +8,7 @@ from huddle_otel_dashboards.boards.colours import BAD, GOOD, WARN
 from huddle_otel_dashboards.boards.figures import Stat
 from huddle_otel_dashboards.boards.graphs import Graph
 from huddle_otel_dashboards.boards.panels import Query, legend
-from huddle_otel_dashboards.boards.queries import TARGET, or_zero, per_minute, select
+from huddle_otel_dashboards.boards.queries import Reader, or_zero
 from huddle_otel_dashboards.series import series
 
 _OVERFLOW = 1_000
@@ -17,9 +17,10 @@ _STALE = 120
 """Seconds without a scrape after which a board shows the past."""
 
 
-def health() -> Row:
+def health(read: Reader) -> Row:
     """Return the row."""
-    calls, always = select(contract.CALLS), select(contract.TELEMETRY_ERRORS)  # the latter from a process' start
+    calls = read.select(contract.CALLS)
+    always = read.select(contract.TELEMETRY_ERRORS)  # from a process' start
     ours = f"group by (job, instance) (last_over_time({always}[1d]))"
     return Row(
         title="Telemetry health",
@@ -29,7 +30,7 @@ def health() -> Row:
                 description="Share of the chosen processes of the last day that Prometheus can scrape. Below 100 % "
                 "the figures above lack some of them. Where metrics are pushed by OTLP there is nothing to scrape, "
                 "and this stays empty.",
-                queries=(Query(expr=f"avg(up{{{TARGET}}} and on (job, instance) {ours})", instant=True),),
+                queries=(Query(expr=f"avg(up{{{read.target}}} and on (job, instance) {ours})", instant=True),),
                 unit="percentunit",
                 decimals=0,
                 base=BAD,
@@ -68,7 +69,9 @@ def health() -> Row:
                 title="Failures of our own",
                 description="Failures per minute inside huddle_otel's telemetry, by component. Calls are not "
                 "affected, but what these boards show may lack something: the app's log names the cause once.",
-                queries=(Query(expr=per_minute(contract.TELEMETRY_ERRORS, "component"), legend=legend("component")),),
+                queries=(
+                    Query(expr=read.per_minute(contract.TELEMETRY_ERRORS, "component"), legend=legend("component")),
+                ),
                 unit="suffix:/min",
                 decimals=1,
                 no_value="none",
@@ -80,7 +83,7 @@ def health() -> Row:
                 title="Series in all",
                 description="Series of calls, of all chosen processes. A steady climb is a label with too many "
                 "values: user input in a model's name, or a tag that is an id.",
-                queries=(Query(expr=or_zero(f"count({calls})"), legend=series(contract.CALLS)),),
+                queries=(Query(expr=or_zero(read.count(contract.CALLS)), legend=series(contract.CALLS)),),
                 unit="short",
                 decimals=0,
                 width=6,

@@ -9,47 +9,39 @@ from huddle_otel_dashboards.boards.board import Board, Row
 from huddle_otel_dashboards.boards.colours import BAD, STREAM_FAULTS
 from huddle_otel_dashboards.boards.graphs import Graph, Heatmap
 from huddle_otel_dashboards.boards.panels import Query, legend
-from huddle_otel_dashboards.boards.queries import (
-    ANSWERED,
-    increase,
-    mean,
-    per_minute,
-    quantile,
-    rate,
-    ratio,
-    share,
-    top,
-)
+from huddle_otel_dashboards.boards.queries import ANSWERED, Reader, ratio, share, top
 from huddle_otel_dashboards.limits import Limits
 
 _MODEL = legend(contract.MODEL)
 _REQUEST_MODEL = legend(contract.REQUEST_MODEL)
-_WINDOW = "$__rate_interval"
 _LEVELS = ((0.5, "p50", "blue"), (0.95, "p95", "orange"), (0.99, "p99", "red"))
 _COLOURS = {name: colour for _, name, colour in _LEVELS}
 
 
-def latency(limits: Limits) -> Board:
+def latency(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
-        uid="huddle-latency",
+        name="latency",
         start="now-1h",
-        title="LLM calls / Streaming & latency",
+        title="Streaming & latency",
         description="How long calls take, how soon streams begin, how fast they flow, and where they break.",
-        rows=(_duration(limits), _first_token(limits), _flow(), _faults(limits)),
+        read=read,
+        rows=(_duration(limits, read), _first_token(limits, read), _flow(read), _faults(limits, read)),
     )
 
 
-def _duration(limits: Limits) -> Row:
-    buckets = increase(contract.DURATION, "le", where=ANSWERED, suffix="_bucket", window=_WINDOW)
+def _duration(limits: Limits, read: Reader) -> Row:
+    buckets = f"60 * {read.rate(contract.DURATION, 'le', where=ANSWERED, part='_bucket')}"
     return Row(
         title="Duration of a call",
         panels=(
             Heatmap(
                 title="Distribution",
-                description="How many answered calls took how long. Two bands are two kinds of calls, or some that "
-                "were retried. Points are exemplars: each opens its trace.",
-                queries=(Query(expr=buckets, legend=legend("le"), form=PromQueryFormat.HEATMAP, exemplars=True),),
+                description="How many answered calls a minute took how long. Two bands are two kinds of calls, or some "
+                "that were retried.",
+                queries=(
+                    Query(expr=buckets, legend=legend("le"), form=PromQueryFormat.HEATMAP, exemplars=read.exemplars),
+                ),
                 unit="s",
                 width=12,
                 height=9,
@@ -60,7 +52,11 @@ def _duration(limits: Limits) -> Row:
                 "together is a slow upstream; p95 alone is retries, or long answers. The dashed line is "
                 f"{limits.p95:g} s.",
                 queries=tuple(
-                    Query(expr=quantile(level, contract.DURATION, where=ANSWERED), legend=name, exemplars=name == "p95")
+                    Query(
+                        expr=read.quantile(level, contract.DURATION, where=ANSWERED),
+                        legend=name,
+                        exemplars=read.exemplars and name == "p95",
+                    )
                     for level, name, _ in _LEVELS
                 ),
                 unit="s",
@@ -76,9 +72,9 @@ def _duration(limits: Limits) -> Row:
     )
 
 
-def _first_token(limits: Limits) -> Row:
-    seen = quantile(0.95, contract.FIRST_CHUNK)
-    upstream = quantile(0.95, contract.ATTEMPT_CHUNK)
+def _first_token(limits: Limits, read: Reader) -> Row:
+    seen = read.quantile(0.95, contract.FIRST_CHUNK)
+    upstream = read.quantile(0.95, contract.ATTEMPT_CHUNK)
     return Row(
         title="First token of a stream",
         panels=(
@@ -87,7 +83,7 @@ def _first_token(limits: Limits) -> Row:
                 description="p95 from the start of the call, and from the sending of its last attempt. A gap between "
                 "the two is time lost in retries and waits; none, and the upstream is slow by itself.",
                 queries=(
-                    Query(expr=seen, legend="the call", exemplars=True),
+                    Query(expr=seen, legend="the call", exemplars=read.exemplars),
                     Query(expr=upstream, legend="its last attempt"),
                 ),
                 unit="s",
@@ -105,9 +101,9 @@ def _first_token(limits: Limits) -> Row:
                 "above it: think of a faster one for what users watch.",
                 queries=(
                     Query(
-                        expr=top(10, quantile(0.95, contract.FIRST_CHUNK, contract.REQUEST_MODEL)),
+                        expr=top(10, read.quantile(0.95, contract.FIRST_CHUNK, contract.REQUEST_MODEL)),
                         legend=_REQUEST_MODEL,
-                        exemplars=True,
+                        exemplars=read.exemplars,
                     ),
                 ),
                 unit="s",
@@ -122,11 +118,11 @@ def _first_token(limits: Limits) -> Row:
     )
 
 
-def _flow() -> Row:
+def _flow(read: Reader) -> Row:
     output = {contract.TOKEN_TYPE: '="output"'}
     speed = ratio(
-        rate(contract.TOKEN_USAGE, contract.REQUEST_MODEL, where=output, suffix="_sum"),
-        rate(contract.DURATION, contract.REQUEST_MODEL, where=ANSWERED, suffix="_sum"),
+        read.rate(contract.TOKEN_USAGE, contract.REQUEST_MODEL, where=output, part="_sum"),
+        read.rate(contract.DURATION, contract.REQUEST_MODEL, where=ANSWERED, part="_sum"),
     )
     return Row(
         title="Flow",
@@ -136,7 +132,11 @@ def _flow() -> Row:
                 description="Mean gap between the chunks of a stream, percentiles over streams. Above 0.1 s words "
                 "visibly drip; above 0.5 s users think it has stopped.",
                 queries=tuple(
-                    Query(expr=quantile(level, contract.PER_CHUNK), legend=name, exemplars=name == "p95")
+                    Query(
+                        expr=read.quantile(level, contract.PER_CHUNK),
+                        legend=name,
+                        exemplars=read.exemplars and name == "p95",
+                    )
                     for level, name, _ in _LEVELS[:2]
                 ),
                 unit="s",
@@ -156,7 +156,7 @@ def _flow() -> Row:
                 "cuts.",
                 queries=(
                     Query(
-                        expr=mean(contract.TOKEN_USAGE, contract.TOKEN_TYPE),
+                        expr=read.mean(contract.TOKEN_USAGE, contract.TOKEN_TYPE),
                         legend=legend(contract.TOKEN_TYPE),
                     ),
                 ),
@@ -167,8 +167,8 @@ def _flow() -> Row:
     )
 
 
-def _faults(limits: Limits) -> Row:
-    streams = rate(contract.FIRST_CHUNK, suffix="_count")
+def _faults(limits: Limits, read: Reader) -> Row:
+    streams = read.rate(contract.FIRST_CHUNK, part="_count")
     return Row(
         title="Streams that break",
         panels=(
@@ -176,7 +176,7 @@ def _faults(limits: Limits) -> Row:
                 title="By kind",
                 description="Streams per minute that broke after they had begun. stall: silence longer than the "
                 "policy allows. truncated: ended without saying so, which the bare client takes for a whole answer.",
-                queries=(Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend=legend("kind")),),
+                queries=(Query(expr=read.per_minute(contract.STREAM_FAULTS, "kind"), legend=legend("kind")),),
                 unit="suffix:/min",
                 decimals=1,
                 colours=STREAM_FAULTS,
@@ -189,7 +189,7 @@ def _faults(limits: Limits) -> Row:
                 title="Share of streams that break",
                 description="Of the streams that began, how many stalled, broke off or were cut short. The dashed "
                 f"line is {limits.stream_faults:g} %.",
-                queries=(Query(expr=share(rate(contract.STREAM_FAULTS), streams), legend="broken"),),
+                queries=(Query(expr=share(read.rate(contract.STREAM_FAULTS), streams), legend="broken"),),
                 unit="percentunit",
                 soft_most=0.02,
                 steps=((limits.stream_faults / 100, BAD),),
@@ -205,7 +205,7 @@ def _faults(limits: Limits) -> Row:
                 "the network.",
                 queries=(
                     Query(
-                        expr=top(10, per_minute(contract.STREAM_FAULTS, contract.MODEL)),
+                        expr=top(10, read.per_minute(contract.STREAM_FAULTS, contract.MODEL)),
                         legend=_MODEL,
                     ),
                 ),

@@ -8,19 +8,15 @@ from huddle_otel_dashboards.boards.colours import BAD
 from huddle_otel_dashboards.boards.figures import Column, Table
 from huddle_otel_dashboards.boards.graphs import Graph
 from huddle_otel_dashboards.boards.panels import Query, legend, rows
-from huddle_otel_dashboards.boards.queries import ANSWERED, SENT, failed, quantile, rate, ratio, top
-from huddle_otel_dashboards.boards.variables import UPSTREAM_OF_MODEL
+from huddle_otel_dashboards.boards.queries import ANSWERED, SENT, Reader, ratio, top
+from huddle_otel_dashboards.boards.variables import upstream_of_model
 from huddle_otel_dashboards.limits import Limits
 from huddle_otel_dashboards.series import label
 
 _MODEL = legend(contract.MODEL)
-_CALLS = rate(contract.CALLS, contract.MODEL)
-_FAILED = failed(contract.MODEL)
-_DURATION = quantile(0.95, contract.DURATION, contract.REQUEST_MODEL, where=ANSWERED)
-_FIRST_TOKEN = quantile(0.95, contract.FIRST_CHUNK, contract.REQUEST_MODEL)
 
 
-def by_model(limits: Limits) -> Row:
+def by_model(limits: Limits, read: Reader) -> Row:
     """Return the row."""
     return Row(
         title="By model",
@@ -28,7 +24,7 @@ def by_model(limits: Limits) -> Row:
             Graph(
                 title="Calls",
                 description="Calls per second, the ten busiest models.",
-                queries=(Query(expr=top(10, _CALLS), legend=_MODEL),),
+                queries=(Query(expr=top(10, read.rate(contract.CALLS, contract.MODEL)), legend=_MODEL),),
                 unit="suffix:/s",
                 decimals=2,
             ),
@@ -37,7 +33,7 @@ def by_model(limits: Limits) -> Row:
                 description="Share of calls without a whole answer that the app did not ask for. The dashed line is "
                 f"the objective of {limits.slo:g} %. One model alone above it is that model's upstream; all of them "
                 "are the gateway or the network.",
-                queries=(Query(expr=top(10, _FAILED), legend=_MODEL),),
+                queries=(Query(expr=top(10, read.failed(contract.MODEL)), legend=_MODEL),),
                 unit="percentunit",
                 steps=((limits.error_budget, BAD),),
                 lines=True,
@@ -46,30 +42,33 @@ def by_model(limits: Limits) -> Row:
             ),
             Graph(
                 title="Duration, p95",
-                description="19 of 20 answered calls took at most this long. Points are exemplars: each is one call, "
-                f"and opens its trace. The dashed line is {limits.p95:g} s.",
-                queries=(Query(expr=top(10, _DURATION), legend=legend(contract.REQUEST_MODEL), exemplars=True),),
+                description=f"19 of 20 answered calls took at most this long. The dashed line is {limits.p95:g} s.",
+                queries=(
+                    Query(
+                        expr=top(10, _duration(read)), legend=legend(contract.REQUEST_MODEL), exemplars=read.exemplars
+                    ),
+                ),
                 unit="s",
                 decimals=1,
                 steps=((limits.p95, BAD),),
                 lines=True,
                 runbook="huddlelatencyhigh",
             ),
-            _table(limits),
+            _table(limits, read),
         ),
     )
 
 
-def _table(limits: Limits) -> Table:
+def _table(limits: Limits, read: Reader) -> Table:
     model = label(contract.MODEL)
-    requests = rate(contract.ATTEMPTS_MADE, contract.MODEL)
+    requests = read.rate(contract.ATTEMPTS_MADE, contract.MODEL)
     queries = (
-        _CALLS,
-        _FAILED,
-        _as_model(_DURATION),
-        _as_model(_FIRST_TOKEN),
-        ratio(requests, rate(contract.CALLS, contract.MODEL, where=SENT)),
-        f"3600 * {rate(contract.COST_USD, contract.MODEL)}",
+        read.rate(contract.CALLS, contract.MODEL),
+        read.failed(contract.MODEL),
+        _as_model(_duration(read)),
+        _as_model(read.quantile(0.95, contract.FIRST_CHUNK, contract.REQUEST_MODEL)),
+        ratio(requests, read.rate(contract.CALLS, contract.MODEL, where=SENT)),
+        f"3600 * {read.rate(contract.COST_USD, contract.MODEL)}",
     )
     return Table(
         title="Models now",
@@ -77,7 +76,7 @@ def _table(limits: Limits) -> Table:
         queries=rows(*queries),
         unit="short",
         columns={
-            model: Column(title="Model", link=UPSTREAM_OF_MODEL),
+            model: Column(title="Model", link=upstream_of_model(read)),
             "Value #A": Column(title="Calls / s", unit="short", decimals=2),
             "Value #B": Column(title="Failed", unit="percentunit", decimals=2, steps=((limits.error_budget, BAD),)),
             "Value #C": Column(title="Duration, p95", unit="s", decimals=1, steps=((limits.p95, BAD),)),
@@ -91,6 +90,10 @@ def _table(limits: Limits) -> Table:
         width=24,
         height=9,
     )
+
+
+def _duration(read: Reader) -> str:
+    return read.quantile(0.95, contract.DURATION, contract.REQUEST_MODEL, where=ANSWERED)
 
 
 def _as_model(query: str) -> str:

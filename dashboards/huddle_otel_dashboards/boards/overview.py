@@ -11,17 +11,7 @@ from huddle_otel_dashboards.boards.graphs import Graph
 from huddle_otel_dashboards.boards.health import health
 from huddle_otel_dashboards.boards.models import by_model
 from huddle_otel_dashboards.boards.panels import Query, legend, rows
-from huddle_otel_dashboards.boards.queries import (
-    ANSWERED,
-    NOT_OK,
-    failed,
-    gauge,
-    increase,
-    or_zero,
-    quantile,
-    rate,
-    top,
-)
+from huddle_otel_dashboards.boards.queries import ANSWERED, NOT_OK, Reader, or_zero, top
 from huddle_otel_dashboards.limits import Limits
 from huddle_otel_dashboards.series import label
 
@@ -31,40 +21,41 @@ _ALERTS = (
 )
 
 
-def overview(limits: Limits) -> Board:
+def overview(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
-        uid="huddle-overview",
+        name="overview",
         start="now-1h",
-        title="LLM calls / Overview",
+        title="Overview",
         description="Are calls answered, how fast, at what price, and what fails.",
-        rows=(_now(limits), by_model(limits), _failures(), health()),
+        read=read,
+        rows=(_now(limits, read), by_model(limits, read), _failures(read), health(read)),
     )
 
 
-def _now(limits: Limits) -> Row:
+def _now(limits: Limits, read: Reader) -> Row:
     return Row(
         title="Now",
         panels=(
-            *_users(limits),
-            per_hour(limits, width=3),
-            today(limits, width=3),
-            _open_circuits(),
+            *_users(limits, read),
+            per_hour(limits, read, width=3),
+            today(limits, read, width=3),
+            _open_circuits(read),
             _firing(),
-            _outcomes(),
+            _outcomes(read),
             _alerts(),
         ),
     )
 
 
-def _users(limits: Limits) -> tuple[Stat, ...]:
+def _users(limits: Limits, read: Reader) -> tuple[Stat, ...]:
     """Return what users feel."""
     return (
         Stat(
             title="Calls",
             description="Calls that ended per second, whatever their outcome. A sudden fall to nothing is an app that "
             "no longer calls, or telemetry that no longer arrives: see Telemetry health below.",
-            queries=(Query(expr=rate(contract.CALLS)),),
+            queries=(Query(expr=read.rate(contract.CALLS)),),
             unit="suffix:/s",
             decimals=2,
             base="blue",
@@ -75,7 +66,7 @@ def _users(limits: Limits) -> tuple[Stat, ...]:
             description="Share of calls that were answered whole. Failures of the upstream and refusals of the "
             f"circuit count, the app's own bad requests do not. Below the objective of {limits.slo:g} % users notice: "
             "see Failures, then the board Upstream & resilience.",
-            queries=(Query(expr=f"1 - {failed()}"),),
+            queries=(Query(expr=f"1 - {read.failed()}"),),
             unit="percentunit",
             decimals=2,
             base=BAD,
@@ -87,7 +78,7 @@ def _users(limits: Limits) -> tuple[Stat, ...]:
             title="Duration, p95",
             description="19 of 20 answered calls took at most this long, retries and waits included, streams to their "
             f"end. Users wait when it is above {limits.p95:g} s: see by model whose it is.",
-            queries=(Query(expr=quantile(0.95, contract.DURATION, where=ANSWERED)),),
+            queries=(Query(expr=read.quantile(0.95, contract.DURATION, where=ANSWERED)),),
             unit="s",
             decimals=1,
             steps=((0.75 * limits.p95, WARN), (limits.p95, BAD)),
@@ -98,7 +89,7 @@ def _users(limits: Limits) -> tuple[Stat, ...]:
             title="First token, p95",
             description="19 of 20 streams showed their first content within this time, retries included. Above "
             f"{limits.first_chunk:g} s an app feels stuck.",
-            queries=(Query(expr=quantile(0.95, contract.FIRST_CHUNK)),),
+            queries=(Query(expr=read.quantile(0.95, contract.FIRST_CHUNK)),),
             unit="s",
             decimals=2,
             steps=((0.75 * limits.first_chunk, WARN), (limits.first_chunk, BAD)),
@@ -108,13 +99,13 @@ def _users(limits: Limits) -> tuple[Stat, ...]:
     )
 
 
-def _open_circuits() -> Stat:
+def _open_circuits(read: Reader) -> Stat:
     return Stat(
         title="Open circuits",
         description="Circuits open, or half-open and trying, in at least one process: calls to these models are "
         "refused at once rather than sent to an upstream that fails. The timeline on Upstream & resilience shows "
         "which, and since when.",
-        queries=(Query(expr=or_zero(f"count({gauge(contract.BREAKER, contract.CIRCUIT)} > 0)")),),
+        queries=(Query(expr=or_zero(f"count({read.gauge(contract.BREAKER, contract.CIRCUIT)} > 0)")),),
         unit="short",
         decimals=0,
         steps=((1, BAD),),
@@ -134,14 +125,14 @@ def _firing() -> Stat:
     )
 
 
-def _outcomes() -> Graph:
+def _outcomes(read: Reader) -> Graph:
     return Graph(
         title="Calls by outcome",
         description="Calls per second by how they ended. Red and orange that last are users without an answer; blue "
         "and grey are the app's or its users' own doing.",
         queries=(
             Query(
-                expr=f"{rate(contract.CALLS, contract.OUTCOME)} > 0",
+                expr=f"{read.rate(contract.CALLS, contract.OUTCOME)} > 0",
                 legend=legend(contract.OUTCOME),
             ),
         ),
@@ -170,9 +161,9 @@ def _alerts() -> Table:
     )
 
 
-def _failures() -> Row:
+def _failures(read: Reader) -> Row:
     cause = label(contract.ERROR_TYPE)
-    ended = increase(contract.CALLS, contract.MODEL, contract.ERROR_TYPE, where=NOT_OK)
+    ended = read.increase(contract.CALLS, contract.MODEL, contract.ERROR_TYPE, where=NOT_OK)
     return Row(
         title="Failures",
         panels=(
@@ -183,7 +174,7 @@ def _failures() -> Row:
                 "the key. breaker_open: follows from one of the others. budget_exceeded: a spend limit of yours.",
                 queries=(
                     Query(
-                        expr=top(12, f"{rate(contract.CALLS, contract.ERROR_TYPE, where=NOT_OK)} > 0"),
+                        expr=top(12, f"{read.rate(contract.CALLS, contract.ERROR_TYPE, where=NOT_OK)} > 0"),
                         legend=legend(contract.ERROR_TYPE),
                     ),
                 ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -21,6 +22,7 @@ GRID: Final = 24
 """Columns of Grafana's grid."""
 METRICS: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 TRACES: Final = DataSourceRef(type_val="tempo", uid="${traces}")
+_EXEMPLARS: Final = "Points are exemplars: each is one call, and opens its trace."
 Steps: TypeAlias = tuple[tuple[float, str], ...]
 """From this value on, this colour."""
 
@@ -46,7 +48,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
+class Panel(ABC):
     """One panel; subclasses say how it is drawn.
 
     Raises:
@@ -87,9 +89,9 @@ class Panel:
             if not getattr(self, name):
                 raise ValueError(f"{name} of {self.title!r} must not be empty")
 
+    @abstractmethod
     def shape(self) -> Builder[model.Panel]:
         """Return the SDK's builder with what is particular to the way the panel is drawn."""
-        raise NotImplementedError
 
     def targets(self) -> list[Dataquery]:
         """Return the queries as the SDK has them."""
@@ -108,7 +110,8 @@ class Panel:
         """Return the panel as the SDK has it, at its place."""
         made = self.shape().build()
         made.id_val, made.grid_pos = number, place
-        made.title, made.description = self.title, self.description
+        points = any(query.exemplars for query in self.queries)
+        made.title, made.description = self.title, f"{self.description} {_EXEMPLARS}" if points else self.description
         made.datasource, made.targets = self.datasource, self.targets()
         made.transformations = self.transformations() or None
         made.max_data_points = self.points

@@ -1,19 +1,15 @@
-"""PromQL in pieces. Names come from the telemetry contract, so a query cannot ask for what is not emitted."""
+"""PromQL in pieces, and how a shape of it is filled with the contract's metrics: `Reader` says from which series."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Kind, Metric
 from huddle_otel_dashboards.alerts.objective import APPS_OWN, FAILED
 from huddle_otel_dashboards.series import label, series
-
-WINDOW: Final = "$__rate_interval"
-"""Grafana's own: never below four scrapes, so that a rate always has its two points."""
-TARGET: Final = 'job=~"$job", instance=~"$instance"'
-"""Which processes. `.*` stands for all, which also matches series without the label, as some OTLP paths write them."""
 
 _VARIABLES: Final = {
     contract.OPERATION: '=~"$operation"',
@@ -34,77 +30,119 @@ BAD: Final = {**COUNTED, contract.OUTCOME: f'=~"{"|".join(FAILED)}"'}
 """Those of them that failed."""
 ANSWERED: Final = {contract.ERROR_TYPE: '=""'}
 """Of a histogram of durations: those of whole answers."""
+JOB: Final = 'job=~"$job"'
+"""Which apps. `.*` stands for all, which also matches series without the label, as some OTLP paths write them."""
 
 
-def select(metric: Metric, where: Mapping[str, str] | None = None, *, suffix: str = "") -> str:
-    """Return a selector of a metric, narrowed by every variable of the boards that it has an attribute for.
+class Reader(ABC):
+    """Where a board's figures come from. Every name is the contract's, so a query cannot ask for what is not emitted.
+
+    `where` is attribute -> operator and value, such as `'="ok"'`; `part` is `_bucket`, `_sum` or `_count` of a
+    histogram. What a metric does not have is refused with a `ValueError`.
+    """
+
+    prefix: ClassVar[str]
+    """How the uids of its boards begin."""
+    family: ClassVar[str]
+    """How their titles begin."""
+    note: ClassVar[str]
+    """What their descriptions add."""
+    target: ClassVar[str]
+    """Matchers of the processes that are chosen."""
+    exemplars: ClassVar[bool]
+    """Whether its series lead to traces."""
+
+    @abstractmethod
+    def counter(self, metric: Metric) -> str:
+        """Return the name of a counter's series, for what can be chosen."""
+
+    @abstractmethod
+    def rates(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None, part: str = "") -> str:
+        """Return a counter's increase per second, series by series, which have some attributes."""
+
+    @abstractmethod
+    def increases(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None) -> str:
+        """Return a counter's increase over the range of the board, series by series, which have some attributes."""
+
+    @abstractmethod
+    def levels(self, metric: Metric, how: str, where: Mapping[str, str] | None = None) -> str:
+        """Return a gauge's values, as many as there are to be put together by `how`."""
+
+    @abstractmethod
+    def count(self, metric: Metric) -> str:
+        """Return how many series all processes have of a metric."""
+
+    def select(self, metric: Metric, where: Mapping[str, str] | None = None, part: str = "") -> str:
+        """Return a selector of what processes expose, narrowed by every variable that the metric has an attribute for.
+
+        Raises:
+            ValueError: The metric has no such attribute, or no such part.
+        """
+        if bool(part) != (metric.kind is Kind.HISTOGRAM):
+            raise ValueError(f"{metric.name} is a {metric.kind}: part {part!r} does not fit")
+        return selector(f"{series(metric)}{part}", self.target, metric.attributes, where or {})
+
+    def rate(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None, part: str = "") -> str:
+        """Return a counter's increase per second, summed by some attributes."""
+        return f"sum{by(attributes)} ({self.rates(metric, *attributes, where=where, part=part)})"
+
+    def per_minute(self, metric: Metric, *attributes: str) -> str:
+        """Return how often something rare happens, per minute; nothing where it does not."""
+        return f"60 * {self.rate(metric, *attributes)} > 0"
+
+    def increase(self, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None) -> str:
+        """Return a counter's increase over the range of the board, summed by some attributes."""
+        return f"sum{by(attributes)} ({self.increases(metric, *attributes, where=where)})"
+
+    def gauge(self, metric: Metric, *attributes: str, how: str = "max", where: Mapping[str, str] | None = None) -> str:
+        """Return a gauge's value, put together over processes by `how`."""
+        return f"{how}{by(attributes)} ({self.levels(metric, how, where)})"
+
+    def quantile(self, level: float, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None) -> str:
+        """Return a quantile of a histogram; nothing where nothing was recorded, for which PromQL has NaN."""
+        return (
+            f"histogram_quantile({level:g}, {self.rate(metric, 'le', *attributes, where=where, part='_bucket')}) >= 0"
+        )
+
+    def mean(self, metric: Metric, *attributes: str) -> str:
+        """Return the mean of what a histogram recorded."""
+        return ratio(self.rate(metric, *attributes, part="_sum"), self.rate(metric, *attributes, part="_count"))
+
+    def failed(self, *attributes: str) -> str:
+        """Return the share of the calls that count which failed.
+
+        Not one less the answered share: a model that is never answered may have no series of answers, and it is the
+        one to show. Failures of every usual kind have a series from a model's first call on.
+        """
+        bad, counted = (self.rate(contract.CALLS, *attributes, where=where) for where in (BAD, COUNTED))
+        return ratio(bad, counted)
+
+
+def selector(name: str, target: str, attributes: Iterable[str], where: Mapping[str, str]) -> str:
+    """Return a selector, narrowed by the variables that some attributes have.
 
     Args:
-        metric: One of the contract's.
-        where: Attribute -> operator and value, such as `'="ok"'`.
-        suffix: `_bucket`, `_sum` or `_count` of a histogram.
+        name: Of the series.
+        target: Matchers of the processes or apps.
+        attributes: What the series have.
+        where: Attribute -> operator and value; these win over a variable.
 
     Raises:
-        ValueError: The metric has no such attribute, or no such suffix.
+        ValueError: There is no such attribute.
     """
-    where = where or {}
-    unknown = set(where) - set(metric.attributes)
+    attributes = tuple(attributes)
+    unknown = set(where) - set(attributes)
     if unknown:
-        raise ValueError(f"{metric.name} has no attribute {sorted(unknown)}; it has {metric.attributes}")
-    if bool(suffix) != (metric.kind is Kind.HISTOGRAM):
-        raise ValueError(f"{metric.name} is a {metric.kind}: suffix {suffix!r} does not fit")
-    narrowed = {name: _VARIABLES[name] for name in metric.attributes if name in _VARIABLES} | dict(where)
-    matchers = [TARGET, *(f"{label(name)}{condition}" for name, condition in narrowed.items())]
-    return f"{series(metric)}{suffix}{{{', '.join(matchers)}}}"
+        raise ValueError(f"{name} has no attribute {sorted(unknown)}; it has {attributes}")
+    narrowed = {each: _VARIABLES[each] for each in attributes if each in _VARIABLES} | dict(where)
+    matchers = [target, *(f"{label(each)}{condition}" for each, condition in narrowed.items())]
+    return f"{name}{{{', '.join(matchers)}}}"
 
 
 def by(attributes: Iterable[str]) -> str:
     """Return the `by` clause of some attributes, nothing for none."""
     names = ", ".join(label(each) for each in attributes)
     return f" by ({names})" if names else ""
-
-
-def rate(
-    metric: Metric, *attributes: str, where: Mapping[str, str] | None = None, suffix: str = "", window: str = WINDOW
-) -> str:
-    """Return a counter's increase per second, summed by some attributes."""
-    return f"sum{by(attributes)} (rate({select(metric, where, suffix=suffix)}[{window}]))"
-
-
-def per_minute(metric: Metric, *attributes: str, where: Mapping[str, str] | None = None) -> str:
-    """Return how often something rare happens, per minute; nothing where it does not."""
-    return f"60 * {rate(metric, *attributes, where=where)} > 0"
-
-
-def increase(
-    metric: Metric, *attributes: str, where: Mapping[str, str] | None = None, suffix: str = "", window: str = "$__range"
-) -> str:
-    """Return a counter's increase in a window, summed by some attributes."""
-    return f"sum{by(attributes)} (increase({select(metric, where, suffix=suffix)}[{window}]))"
-
-
-def gauge(metric: Metric, *attributes: str, how: str = "max") -> str:
-    """Return a gauge's value, put together over processes by `how`."""
-    return f"{how}{by(attributes)} ({select(metric)})"
-
-
-def quantile(level: float, metric: Metric, *attributes: str, where: Mapping[str, str] | None = None) -> str:
-    """Return a quantile of a histogram; nothing where nothing was recorded, for which PromQL has NaN."""
-    return f"histogram_quantile({level:g}, {rate(metric, 'le', *attributes, where=where, suffix='_bucket')}) >= 0"
-
-
-def mean(metric: Metric, *attributes: str) -> str:
-    """Return the mean of what a histogram recorded."""
-    return ratio(rate(metric, *attributes, suffix="_sum"), rate(metric, *attributes, suffix="_count"))
-
-
-def failed(*attributes: str) -> str:
-    """Return the share of the calls that count which failed.
-
-    Not one less the answered share: a model that is never answered may have no series of answers, and it is the one
-    to show. Failures of every usual kind have a series from a model's first call on.
-    """
-    return ratio(rate(contract.CALLS, *attributes, where=BAD), rate(contract.CALLS, *attributes, where=COUNTED))
 
 
 def ratio(part: str, whole: str) -> str:
@@ -124,8 +162,7 @@ def top(count: int, query: str) -> str:
 
 def recorded(name: str, window: str) -> str:
     """Return the sum over a window of what a rule records for each 5 minutes, by job and model."""
-    matchers = f'job=~"$job", {label(contract.MODEL)}{_VARIABLES[contract.MODEL]}'
-    return f"sum_over_time({name}{{{matchers}}}[{window}:5m])"
+    return f"sum_over_time({selector(name, JOB, [contract.MODEL], {})}[{window}:5m])"
 
 
 def or_zero(query: str) -> str:

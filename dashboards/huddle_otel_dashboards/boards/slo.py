@@ -13,7 +13,7 @@ from huddle_otel_dashboards.boards.colours import BAD, GOOD, WARN
 from huddle_otel_dashboards.boards.figures import Bars, Column, Stat, Table
 from huddle_otel_dashboards.boards.graphs import Graph
 from huddle_otel_dashboards.boards.panels import Panel, Query, legend, rows
-from huddle_otel_dashboards.boards.queries import ratio, recorded
+from huddle_otel_dashboards.boards.queries import Reader, ratio, recorded
 from huddle_otel_dashboards.limits import Limits
 from huddle_otel_dashboards.series import label
 
@@ -23,14 +23,15 @@ _RULES: Final = "From the recording rules: `huddle-otel dashboards alerts` write
 _COLOURS: Final = {"5m": "purple", "1h": BAD, "6h": WARN, "3d": "blue"}
 
 
-def slo(limits: Limits) -> Board:
+def slo(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
-        uid="huddle-slo",
-        title="LLM calls / SLO",
+        name="slo",
+        title="SLO",
         description=f"How much of the objective of {limits.slo:g} % is kept, and how fast its error budget goes.",
         start="now-24h",
         refresh="1m",
+        read=read,
         rows=(_objective(limits), _burn(limits), _whose(limits)),
     )
 

@@ -10,51 +10,40 @@ from huddle_otel_dashboards.boards.colours import BAD, OUTCOMES, SOURCES, TOKENS
 from huddle_otel_dashboards.boards.figures import Bars, Stat
 from huddle_otel_dashboards.boards.graphs import Graph
 from huddle_otel_dashboards.boards.panels import Query, legend
-from huddle_otel_dashboards.boards.queries import (
-    SENT,
-    WINDOW,
-    gauge,
-    increase,
-    rate,
-    ratio,
-    recorded,
-    select,
-    share,
-    top,
-)
+from huddle_otel_dashboards.boards.queries import SENT, Reader, ratio, recorded, share, top
 from huddle_otel_dashboards.boards.variables import text
 from huddle_otel_dashboards.limits import Limits
 
 _MODEL = legend(contract.MODEL)
 _OUTCOME = legend(contract.OUTCOME)
-_BY_MODEL = f"3600 * {rate(contract.COST_USD, contract.MODEL)}"
-_PER_THOUSAND = f"1000 * {rate(contract.COST_USD)} / ({rate(contract.CALLS, where=SENT)} > 0)"
 
 
-def spend(limits: Limits) -> Board:
+def spend(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
-        uid="huddle-spend",
-        title="LLM calls / Spend",
+        name="spend",
+        title="Spend",
         description="What calls cost, by model and tag, who says so, what was wasted, and where the month is heading.",
         start="now-24h",
         refresh="1m",
-        rows=(_now(limits), _where(), _trust(), _use(), budgets()),
+        read=read,
+        rows=(_now(limits, read), _where(read), _trust(read), _use(read), budgets(read)),
         extra=(
             text("tag", "Tag", "team", "Split spend by this tag. It must be one that instrument(tag_metrics=…) names."),
         ),
     )
 
 
-def _now(limits: Limits) -> Row:
+def _now(limits: Limits, read: Reader) -> Row:
     budget = limits.budget_usd_day
     month = f"sum({recorded(COST, '$__range')})"
+    per_thousand = ratio(f"1000 * {read.rate(contract.COST_USD)}", read.rate(contract.CALLS, where=SENT))
     days_left = "(days_in_month() - day_of_month() + 1 - (time() % 86400) / 86400)"
     return Row(
         title="Now",
         panels=(
-            per_hour(limits, width=4),
-            today(limits, width=4),
+            per_hour(limits, read, width=4),
+            today(limits, read, width=4),
             Stat(
                 title="Month's forecast",
                 description="Spent this month, and the last 24 hours' spend for each day that is left of it. Red from "
@@ -72,7 +61,7 @@ def _now(limits: Limits) -> Row:
                 title="Cost of 1,000 calls",
                 description="Of calls that led to a request. A climb at the same load is longer prompts, longer "
                 "answers, or a dearer model.",
-                queries=(Query(expr=_PER_THOUSAND),),
+                queries=(Query(expr=per_thousand),),
                 unit="currencyUSD",
                 decimals=2,
                 base="blue",
@@ -84,7 +73,7 @@ def _now(limits: Limits) -> Row:
                 description="Share of the spend that went into calls without a whole answer: failed, truncated, "
                 "cancelled, left. The price of a failure that is retried shows under Possible double billing, not "
                 "here.",
-                queries=(Query(expr=share(rate(contract.COST_WASTE), rate(contract.COST_USD))),),
+                queries=(Query(expr=share(read.rate(contract.COST_WASTE), read.rate(contract.COST_USD))),),
                 unit="percentunit",
                 decimals=1,
                 steps=((0.02, WARN), (0.1, BAD)),
@@ -95,7 +84,7 @@ def _now(limits: Limits) -> Row:
                 title="Calls without a price",
                 description="Answered in this range, and nobody can say what they cost: no word from the gateway, no "
                 "price in the table. They are in no figure of this board. `instrument(prices={…})` mends it.",
-                queries=(Query(expr=f"{increase(contract.COST_UNKNOWN)} or vector(0)", instant=True),),
+                queries=(Query(expr=f"{read.increase(contract.COST_UNKNOWN)} or vector(0)", instant=True),),
                 unit="short",
                 decimals=0,
                 steps=((1, BAD),),
@@ -106,8 +95,8 @@ def _now(limits: Limits) -> Row:
     )
 
 
-def _where() -> Row:
-    by_tag = f'label_replace(sum by ($tag) (rate({select(contract.COST_USD)}[{WINDOW}])), "tag", "$1", "$tag", "(.*)")'
+def _where(read: Reader) -> Row:
+    by_tag = f'label_replace(sum by ($tag) ({read.rates(contract.COST_USD)}), "tag", "$1", "$tag", "(.*)")'
     named = f'label_replace({by_tag}, "tag", "without", "tag", "")'
     return Row(
         title="Where it goes",
@@ -115,7 +104,7 @@ def _where() -> Row:
             Graph(
                 title="Per hour by model",
                 description="USD per hour, the ten dearest models. A step is a release; a climb at night is a loop.",
-                queries=(Query(expr=top(10, _BY_MODEL), legend=_MODEL),),
+                queries=(Query(expr=top(10, f"3600 * {read.rate(contract.COST_USD, contract.MODEL)}"), legend=_MODEL),),
                 unit="currencyUSD",
                 decimals=2,
                 stacked=True,
@@ -136,7 +125,7 @@ def _where() -> Row:
                 title="Today by model",
                 description="USD since midnight UTC, the ten dearest models.",
                 queries=(
-                    Query(expr=top(10, increase(contract.COST_USD, contract.MODEL)), legend=_MODEL, instant=True),
+                    Query(expr=top(10, read.increase(contract.COST_USD, contract.MODEL)), legend=_MODEL, instant=True),
                 ),
                 unit="currencyUSD",
                 decimals=2,
@@ -149,7 +138,7 @@ def _where() -> Row:
     )
 
 
-def _trust() -> Row:
+def _trust(read: Reader) -> Row:
     return Row(
         title="How far to trust it",
         panels=(
@@ -157,7 +146,7 @@ def _trust() -> Row:
                 title="Per hour by who says so",
                 description="USD per hour. gateway: what it reported. override: your own prices. catalogue: the "
                 "packaged table's estimate. The more of the last, the less the figures are money.",
-                queries=(Query(expr=f"3600 * {rate(contract.COST_USD, 'source')}", legend=legend("source")),),
+                queries=(Query(expr=f"3600 * {read.rate(contract.COST_USD, 'source')}", legend=legend("source")),),
                 unit="currencyUSD",
                 decimals=2,
                 colours=SOURCES,
@@ -167,7 +156,7 @@ def _trust() -> Row:
                 title="Reported less estimated",
                 description="What the gateway reported less what the table says, added up since each process started. "
                 "A model that leaves 0 has a price in the table that is out of date.",
-                queries=(Query(expr=gauge(contract.COST_DIFFERENCE, contract.MODEL, how="sum"), legend=_MODEL),),
+                queries=(Query(expr=read.gauge(contract.COST_DIFFERENCE, contract.MODEL, how="sum"), legend=_MODEL),),
                 unit="currencyUSD",
                 soft_most=0.01,
                 calcs=("last", "min", "max"),
@@ -178,7 +167,7 @@ def _trust() -> Row:
                 "`instrument(prices={…})`.",
                 queries=(
                     Query(
-                        expr=top(10, f"{increase(contract.COST_UNKNOWN, contract.MODEL)} > 0"),
+                        expr=top(10, f"{read.increase(contract.COST_UNKNOWN, contract.MODEL)} > 0"),
                         legend=_MODEL,
                         instant=True,
                     ),
@@ -194,9 +183,9 @@ def _trust() -> Row:
     )
 
 
-def _use() -> Row:
+def _use(read: Reader) -> Row:
     per_call = ratio(
-        f"1000 * {rate(contract.COST_USD, contract.MODEL)}", rate(contract.CALLS, contract.MODEL, where=SENT)
+        f"1000 * {read.rate(contract.COST_USD, contract.MODEL)}", read.rate(contract.CALLS, contract.MODEL, where=SENT)
     )
     return Row(
         title="What it buys",
@@ -205,7 +194,7 @@ def _use() -> Row:
                 title="Wasted, by outcome",
                 description="USD per hour that went into calls without a whole answer. cancelled and abandoned are "
                 "users who would not wait; truncated and error are the upstream.",
-                queries=(Query(expr=f"3600 * {rate(contract.COST_WASTE, contract.OUTCOME)}", legend=_OUTCOME),),
+                queries=(Query(expr=f"3600 * {read.rate(contract.COST_WASTE, contract.OUTCOME)}", legend=_OUTCOME),),
                 unit="currencyUSD",
                 decimals=3,
                 soft_most=0.01,
@@ -216,7 +205,7 @@ def _use() -> Row:
                 title="Tokens per second",
                 description="By kind. cache_read and cache_write are part of input, reasoning is part of output: the "
                 "lines are not to be added.",
-                queries=(Query(expr=rate(contract.TOKENS_USED, "type"), legend=legend("type")),),
+                queries=(Query(expr=read.rate(contract.TOKENS_USED, "type"), legend=legend("type")),),
                 unit="short",
                 colours=TOKENS,
             ),

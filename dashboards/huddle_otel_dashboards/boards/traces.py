@@ -7,6 +7,7 @@ from typing import Final
 from huddle_otel.telemetry import contract
 from huddle_otel_dashboards.boards.board import Board, Row
 from huddle_otel_dashboards.boards.figures import Traces
+from huddle_otel_dashboards.boards.queries import Reader
 from huddle_otel_dashboards.boards.variables import source, text
 from huddle_otel_dashboards.limits import Limits
 
@@ -22,14 +23,15 @@ _SHOWN: Final = (
 _DEAR_USD: Final = "0.10"
 
 
-def traces(limits: Limits) -> Board:
+def traces(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
-        uid="huddle-traces",
-        title="LLM calls / Traces",
+        name="traces",
+        title="Traces",
         description="Slow, failed, retried and dear calls, from Tempo; a click on one opens its trace.",
         start="now-1h",
         refresh="",
+        read=read,
         rows=(_trouble(), _price(), _streams()),
         extra=(
             source("traces", "Traces", "tempo"),

@@ -7,25 +7,26 @@ from huddle_otel_dashboards.boards.board import Board, Row
 from huddle_otel_dashboards.boards.colours import BAD, CAUSES, GOOD, REASONS, STATES, STREAM_FAULTS, WARN
 from huddle_otel_dashboards.boards.graphs import Graph, Timeline
 from huddle_otel_dashboards.boards.panels import Query, legend
-from huddle_otel_dashboards.boards.queries import SENT, by, gauge, per_minute, rate, ratio, select, share, top
+from huddle_otel_dashboards.boards.queries import SENT, Reader, ratio, share, top
 from huddle_otel_dashboards.limits import Limits
 
 _MODEL = legend(contract.MODEL)
 _CIRCUIT = legend(contract.CIRCUIT)
 
 
-def upstream(limits: Limits) -> Board:
+def upstream(limits: Limits, read: Reader) -> Board:
     """Return the board."""
     return Board(
-        uid="huddle-upstream",
+        name="upstream",
         start="now-1h",
-        title="LLM calls / Upstream & resilience",
+        title="Upstream & resilience",
         description="What the upstream does wrong, and what circuits, retries and limits do about it.",
-        rows=(_circuits(), _requests(limits), _protection(), _trouble()),
+        read=read,
+        rows=(_circuits(read), _requests(limits, read), _protection(read), _trouble(read)),
     )
 
 
-def _circuits() -> Row:
+def _circuits(read: Reader) -> Row:
     return Row(
         title="Circuits",
         panels=(
@@ -34,7 +35,7 @@ def _circuits() -> Row:
                 description="One line per host, model and operation; the worst of all processes. Open: calls are "
                 "refused at once. Half-open: a few probes decide. A circuit that opens again and again has an "
                 "upstream that is half well: look at its failures below, and think of a fallback model.",
-                queries=(Query(expr=gauge(contract.BREAKER, contract.CIRCUIT), legend=_CIRCUIT),),
+                queries=(Query(expr=read.gauge(contract.BREAKER, contract.CIRCUIT), legend=_CIRCUIT),),
                 unit="short",
                 decimals=0,
                 no_value="no circuits",
@@ -48,7 +49,7 @@ def _circuits() -> Row:
                 "flaps.",
                 queries=(
                     Query(
-                        expr=per_minute(contract.TRANSITIONS, contract.BREAKER_TO),
+                        expr=read.per_minute(contract.TRANSITIONS, contract.BREAKER_TO),
                         legend=legend(contract.BREAKER_TO),
                     ),
                 ),
@@ -64,8 +65,8 @@ def _circuits() -> Row:
     )
 
 
-def _requests(limits: Limits) -> Row:
-    attempts = rate(contract.ATTEMPTS_MADE, contract.MODEL)
+def _requests(limits: Limits, read: Reader) -> Row:
+    attempts = read.rate(contract.ATTEMPTS_MADE, contract.MODEL)
     failed, classed = {"result": '!="ok"'}, {"class": '=~".+"'}
     return Row(
         title="Requests to the upstream",
@@ -76,7 +77,7 @@ def _requests(limits: Limits) -> Row:
                 "we make it good. Calls on the Overview may look well while this does not.",
                 queries=(
                     Query(
-                        expr=top(12, f"{rate(contract.ATTEMPTS_MADE, 'result', where=failed)} > 0"),
+                        expr=top(12, f"{read.rate(contract.ATTEMPTS_MADE, 'result', where=failed)} > 0"),
                         legend=legend("result"),
                     ),
                 ),
@@ -90,7 +91,7 @@ def _requests(limits: Limits) -> Row:
                 description="Share of requests that failed, per model, retried ones included.",
                 queries=(
                     Query(
-                        expr=top(10, share(rate(contract.ATTEMPTS_MADE, contract.MODEL, where=failed), attempts)),
+                        expr=top(10, share(read.rate(contract.ATTEMPTS_MADE, contract.MODEL, where=failed), attempts)),
                         legend=_MODEL,
                     ),
                 ),
@@ -105,7 +106,8 @@ def _requests(limits: Limits) -> Row:
                 f"{limits.amplification:g}: above it our retries burden an upstream that is already down.",
                 queries=(
                     Query(
-                        expr=top(10, ratio(attempts, rate(contract.CALLS, contract.MODEL, where=SENT))), legend=_MODEL
+                        expr=top(10, ratio(attempts, read.rate(contract.CALLS, contract.MODEL, where=SENT))),
+                        legend=_MODEL,
                     ),
                 ),
                 unit="short",
@@ -121,7 +123,7 @@ def _requests(limits: Limits) -> Row:
                 "D and E: no use to try again. Many in C cost money twice.",
                 queries=(
                     Query(
-                        expr=f"{rate(contract.ATTEMPTS_MADE, 'class', where=classed)} > 0",
+                        expr=f"{read.rate(contract.ATTEMPTS_MADE, 'class', where=classed)} > 0",
                         legend=legend("class"),
                     ),
                 ),
@@ -133,7 +135,7 @@ def _requests(limits: Limits) -> Row:
                 title="Calls waiting to try again",
                 description="How many at a time, on average: seconds waited per second. It is time "
                 "that users wait without anything being done for them.",
-                queries=(Query(expr=top(10, rate(contract.WAITED, contract.MODEL)), legend=_MODEL),),
+                queries=(Query(expr=top(10, read.rate(contract.WAITED, contract.MODEL)), legend=_MODEL),),
                 unit="short",
                 decimals=2,
             ),
@@ -141,7 +143,9 @@ def _requests(limits: Limits) -> Row:
                 title="Calls under way",
                 description="Calls begun and not yet ended. A climb while calls per second stay is an upstream that "
                 "slows down; a flat top is the bulkhead.",
-                queries=(Query(expr=top(10, gauge(contract.IN_FLIGHT, contract.MODEL, how="sum")), legend=_MODEL),),
+                queries=(
+                    Query(expr=top(10, read.gauge(contract.IN_FLIGHT, contract.MODEL, how="sum")), legend=_MODEL),
+                ),
                 unit="short",
                 decimals=0,
                 stacked=True,
@@ -150,7 +154,7 @@ def _requests(limits: Limits) -> Row:
     )
 
 
-def _protection() -> Row:
+def _protection(read: Reader) -> Row:
     return Row(
         title="Protection",
         panels=(
@@ -159,7 +163,7 @@ def _protection() -> Row:
                 description="Calls per second that a policy refused. breaker_open: the circuit is open. rate_limited: "
                 "the wait the upstream asked for is too long. bulkhead_full: too many calls under way. "
                 "budget_exceeded: a spend limit of yours.",
-                queries=(Query(expr=rate(contract.REJECTIONS, "reason"), legend=legend("reason")),),
+                queries=(Query(expr=read.rate(contract.REJECTIONS, "reason"), legend=legend("reason")),),
                 unit="suffix:/s",
                 colours=REASONS,
                 stacked=True,
@@ -172,7 +176,7 @@ def _protection() -> Row:
                 "successes put a tenth back. At 0 failed calls are not retried, which is what keeps a brown-out short.",
                 queries=(
                     Query(
-                        expr=f"bottomk(10, {gauge(contract.RETRY_BUDGET, contract.CIRCUIT, how='min')})",
+                        expr=f"bottomk(10, {read.gauge(contract.RETRY_BUDGET, contract.CIRCUIT, how='min')})",
                         legend=_CIRCUIT,
                     ),
                 ),
@@ -184,18 +188,18 @@ def _protection() -> Row:
                 width=6,
                 runbook="huddleretrybudgetempty",
             ),
-            *(_left(kind) for kind in ("requests", "tokens")),
+            *(_left(kind, read) for kind in ("requests", "tokens")),
         ),
     )
 
 
-def _left(kind: str) -> Graph:
-    remaining = select(contract.RATELIMIT, {"type": f'="{kind}"'})
+def _left(kind: str, read: Reader) -> Graph:
+    left = read.gauge(contract.RATELIMIT, contract.MODEL, how="min", where={"type": f'="{kind}"'})
     return Graph(
         title=f"Rate limit left, {kind}",
         description="What the gateway last said is left, of the process that has least. Near 0 the next calls wait: "
         "ask for more quota, or spread the load.",
-        queries=(Query(expr=f"bottomk(10, min{by([contract.MODEL])} ({remaining}))", legend=_MODEL),),
+        queries=(Query(expr=f"bottomk(10, {left})", legend=_MODEL),),
         unit="short",
         calcs=("last", "min"),
         no_value="the gateway states none",
@@ -204,7 +208,7 @@ def _left(kind: str) -> Graph:
     )
 
 
-def _trouble() -> Row:
+def _trouble(read: Reader) -> Row:
     return Row(
         title="What users and the bill feel",
         panels=(
@@ -212,7 +216,7 @@ def _trouble() -> Row:
                 title="Possible double billing",
                 description="Calls per minute retried after a failure that may have been billed. "
                 "`RetryPolicy(max_ambiguous=0)` makes this 0, at the price of more failed calls.",
-                queries=(Query(expr=per_minute(contract.DOUBLE_BILLINGS, contract.MODEL), legend=_MODEL),),
+                queries=(Query(expr=read.per_minute(contract.DOUBLE_BILLINGS, contract.MODEL), legend=_MODEL),),
                 unit="suffix:/min",
                 decimals=1,
                 stacked=True,
@@ -223,7 +227,7 @@ def _trouble() -> Row:
                 title="Broken streams",
                 description="Streams per minute that broke after they had begun: the user has half an answer. stall: "
                 "silence for too long. truncated: ended without saying so.",
-                queries=(Query(expr=per_minute(contract.STREAM_FAULTS, "kind"), legend=legend("kind")),),
+                queries=(Query(expr=read.per_minute(contract.STREAM_FAULTS, "kind"), legend=legend("kind")),),
                 unit="suffix:/min",
                 decimals=1,
                 colours=STREAM_FAULTS,

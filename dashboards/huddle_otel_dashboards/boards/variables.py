@@ -9,31 +9,31 @@ from grafana_foundation_sdk.models import dashboard as model
 from huddle_otel.telemetry import contract
 from huddle_otel_dashboards.alerts import RUNBOOK
 from huddle_otel_dashboards.boards.panels import METRICS
-from huddle_otel_dashboards.boards.queries import gauge, select
-from huddle_otel_dashboards.series import label, series
+from huddle_otel_dashboards.boards.queries import JOB, Reader
+from huddle_otel_dashboards.series import label
 
 ALL: Final = ".*"
 """Matches a series without the label, too."""
-UPSTREAM_OF_MODEL: Final = (
-    "/d/huddle-upstream?var-model=${__value.raw:percentencode}&${datasource:queryparam}&${job:queryparam}"
-    "&${__url_time_range}"
-)
-"""Link from a model's name in a table to what its upstream does."""
 
 
-def common() -> list[model.VariableModel]:
+def common(read: Reader) -> list[model.VariableModel]:
     """Return the variables of all boards."""
-    calls = series(contract.CALLS)
-    here = 'job=~"$job"'
-    there = f'{here}, instance=~"$instance"'
+    calls, chosen = read.counter(contract.CALLS), f"{{{read.target}}}"
+    instance = _values("instance", "Instance", f"label_values({calls}{{{JOB}}}, instance)")
     return [
         source("datasource", "Metrics", "prometheus"),
         _values("job", "Job", f"label_values({calls}, job)"),
-        _values("instance", "Instance", f"label_values({calls}{{{here}}}, instance)"),
-        _values("model", "Model", f"label_values({calls}{{{there}}}, {label(contract.MODEL)})"),
-        _values("operation", "Operation", f"label_values({calls}{{{there}}}, {label(contract.OPERATION)})"),
+        *([instance] if "$instance" in read.target else []),
+        _values("model", "Model", f"label_values({calls}{chosen}, {label(contract.MODEL)})"),
+        _values("operation", "Operation", f"label_values({calls}{chosen}, {label(contract.OPERATION)})"),
         _constant("runbook", RUNBOOK),  # `huddle-otel dashboards export --runbook-url` sets it
     ]
+
+
+def upstream_of_model(read: Reader) -> str:
+    """Return the link from a model's name in a table to what its upstream does."""
+    board = f"/d/{read.prefix}-upstream?var-model=${{__value.raw:percentencode}}"
+    return f"{board}&${{datasource:queryparam}}&${{job:queryparam}}&${{__url_time_range}}"
 
 
 def text(name: str, title: str, value: str, description: str) -> model.VariableModel:
@@ -49,14 +49,14 @@ def text(name: str, title: str, value: str, description: str) -> model.VariableM
     )
 
 
-def marks() -> list[model.AnnotationQuery]:
+def marks(read: Reader) -> list[model.AnnotationQuery]:
     """Return the marks: a circuit opened, a circuit closed again."""
-    now = gauge(contract.BREAKER, contract.CIRCUIT)
-    before = f"max by ({label(contract.CIRCUIT)}) ({select(contract.BREAKER)} offset $__interval)"
-    return [
-        _mark("Circuit opened", "red", f"{now} == 2 unless {before} == 2"),
-        _mark("Circuit closed", "green", f"{now} == 0 and {before} > 0"),
-    ]
+    state, circuit = read.levels(contract.BREAKER, "max"), label(contract.CIRCUIT)
+    before = f"{state} offset $__interval"
+    # compared before they are put together: most circuits are closed, and then there is nothing to put together
+    opened = f"max by ({circuit}) ({state} == 2) unless max by ({circuit}) ({before} == 2)"
+    closed = f"max by ({circuit}) ({state} == 0 and {before} > 0) unless max by ({circuit}) ({state} > 0)"
+    return [_mark("Circuit opened", "red", opened), _mark("Circuit closed", "green", closed)]
 
 
 def _mark(title: str, colour: str, expr: str) -> model.AnnotationQuery:

@@ -6,9 +6,12 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from huddle_otel.cli.commands.shape import PROMETHEUS_TOKEN, USAGE, Commands
+
+if TYPE_CHECKING:
+    from huddle_otel_dashboards.alerts import Fleet
 
 LIMITS: Final = {
     "slo": "percent of calls that are to be answered, over 30 days",
@@ -26,14 +29,23 @@ LIMITS: Final = {
 """Fields of `huddle_otel_dashboards.Limits` -> what they mean; an option each."""
 
 
+_FLEET: Final = "for a fleet, from recording rules"
+
+
 def add(commands: Commands) -> None:
     """Add the command and its actions."""
     dashboards = commands.add_parser("dashboards", help="write Grafana dashboards, and try them on a live Prometheus")
     actions = dashboards.add_subparsers(title="actions", required=True, metavar="ACTION")
-    actions.add_parser("list", help="the boards there are").set_defaults(run=_list)
+    _add_list(actions)
     _add_export(actions)
     _add_alerts(actions)
     _add_validate(actions)
+
+
+def _add_list(actions: Commands) -> None:
+    boards = actions.add_parser("list", help="the boards there are")
+    boards.add_argument("--fleet", action="store_true", help=f"those {_FLEET}")
+    boards.set_defaults(run=_list)
 
 
 def _add_export(actions: Commands) -> None:
@@ -44,6 +56,8 @@ def _add_export(actions: Commands) -> None:
         "them, and alerts.yml for Prometheus' rule_files.",
     )
     export.add_argument("folder", type=Path, metavar="DIR", help="where to; it is made if need be")
+    export.add_argument("--fleet", action="store_true", help=f"the boards {_FLEET}, and the rules with what they read")
+    _add_tag(export)
     export.add_argument("--datasource-uid", default="", metavar="UID", help="Prometheus data source chosen at first")
     export.add_argument("--traces-uid", default="", metavar="UID", help="Tempo data source chosen at first")
     export.add_argument("--folder", dest="grafana_folder", default="huddle_otel", metavar="NAME", help="in Grafana")
@@ -57,6 +71,8 @@ def _add_alerts(actions: Commands) -> None:
         help="write the alert and recording rules with your own limits",
         description="Prints the rules for Prometheus' rule_files; --output writes them, and Alertmanager's routing.",
     )
+    alerts.add_argument("--fleet", action="store_true", help=f"record also what the boards {_FLEET} read")
+    _add_tag(alerts)
     for name, meaning in LIMITS.items():
         alerts.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="N", help=meaning)
     alerts.add_argument("--runbook-url", default="", metavar="URL", help="where your runbook is; alerts add #section")
@@ -73,6 +89,7 @@ def _add_validate(actions: Commands) -> None:
         "metric.",
     )
     validate.add_argument("url", metavar="URL", help="Prometheus' address, such as http://127.0.0.1:9090")
+    validate.add_argument("--fleet", action="store_true", help=f"try the boards {_FLEET}, and their rules")
     validate.add_argument("--strict", action="store_true", help="exit with 1 also when a panel has nothing to show")
     validate.add_argument("--all", action="store_true", dest="every", help="show also what is in order")
     validate.add_argument(
@@ -84,11 +101,21 @@ def _add_validate(actions: Commands) -> None:
     validate.set_defaults(run=_validate)
 
 
-def _list(_arguments: argparse.Namespace) -> int:
+def _add_tag(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--tag",
+        action="append",
+        dest="tags",
+        metavar="NAME",
+        help="with --fleet: a tag that spend can be split by; may be given again (default: team)",
+    )
+
+
+def _list(arguments: argparse.Namespace) -> int:
     from huddle_otel.cli import output  # noqa: PLC0415 - see the package
     from huddle_otel.cli.dashboards import screens  # noqa: PLC0415 - see the package
 
-    screens.show_boards(output.console())
+    screens.show_boards(output.console(), fleet=arguments.fleet)
     return 0
 
 
@@ -98,6 +125,7 @@ def _export(arguments: argparse.Namespace) -> int:
     try:
         written = dashboards.export(
             arguments.folder,
+            fleet=_fleet(arguments),
             datasource_uid=arguments.datasource_uid,
             traces_uid=arguments.traces_uid,
             grafana_folder=arguments.grafana_folder,
@@ -105,6 +133,9 @@ def _export(arguments: argparse.Namespace) -> int:
         )
     except OSError as error:
         print(f"huddle-otel: cannot write: {error}", file=sys.stderr)
+        return USAGE
+    except ValueError as error:
+        print(f"huddle-otel: {error}", file=sys.stderr)
         return USAGE
     for path in written:
         print(f"wrote {path}")
@@ -116,7 +147,7 @@ def _alerts(arguments: argparse.Namespace) -> int:
 
     limits = {name: value for name in LIMITS if (value := getattr(arguments, name)) is not None}
     try:
-        files = dashboards.rule_files(limits, runbook_url=arguments.runbook_url)
+        files = dashboards.rule_files(limits, fleet=_fleet(arguments), runbook_url=arguments.runbook_url)
         if arguments.output is None:
             print(files[dashboards.RULES], end="")
             return 0
@@ -135,6 +166,7 @@ def _validate(arguments: argparse.Namespace) -> int:
     try:
         checks = dashboards.validate(
             arguments.url,
+            fleet=arguments.fleet,
             token=os.environ.get(PROMETHEUS_TOKEN, ""),
             seconds=arguments.seconds,
             scrape=arguments.scrape_interval,
@@ -144,6 +176,21 @@ def _validate(arguments: argparse.Namespace) -> int:
         return USAGE
     screens.show_checks(output.console(), checks, every=arguments.every)
     return int(any(check.bad(strict=arguments.strict) for check in checks))
+
+
+def _fleet(arguments: argparse.Namespace) -> Fleet | None:
+    """Return what a fleet's rules are made with, None where it is no fleet.
+
+    Raises:
+        ValueError: There are tags and no fleet, or one that is none.
+    """
+    from huddle_otel.cli.dashboards import Fleet  # noqa: PLC0415 - see the package
+
+    if not arguments.fleet:
+        if arguments.tags:
+            raise ValueError("--tag goes with --fleet: other boards can split spend by every tag")
+        return None
+    return Fleet(tags=tuple(arguments.tags)) if arguments.tags else Fleet()
 
 
 def _positive(text: str) -> float:

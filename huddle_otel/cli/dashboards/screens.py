@@ -23,11 +23,11 @@ _STYLES: Final = {
 }
 
 
-def show_boards(console: Console) -> None:
+def show_boards(console: Console, *, fleet: bool) -> None:
     """Print a table of the boards."""
     screen = table(None, "uid", "title", "panels", left=2)
     screen.add_column("what for", header_style="dim", overflow="fold")
-    for name in huddle_otel_dashboards.names():
+    for name in huddle_otel_dashboards.names(fleet=fleet):
         board = json.loads(huddle_otel_dashboards.read(name))
         panels = sum(panel["type"] != "row" for panel in board["panels"])
         title = board["title"].partition(" / ")[2]

@@ -16,7 +16,8 @@ from huddle_otel.cli.prometheus import Prometheus, PrometheusError, QueryError
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
 from huddle_otel_dashboards import alerts
-from huddle_otel_dashboards.alerts import Alert, Recording
+from huddle_otel_dashboards.alerts import Alert, Fleet, Recording
+from huddle_otel_dashboards.alerts.fleet import AGGREGATES
 from huddle_otel_dashboards.reading import Asked, asked
 from huddle_otel_dashboards.series import every_name
 from huddle_otel_dashboards.substitution import Window
@@ -36,6 +37,7 @@ _NEEDS: Final[Mapping[Metric, str]] = {
 """Metrics that may be absent though all is well -> what that means."""
 _MAY_LACK: Final = {name: why for metric, why in _NEEDS.items() for name in every_name(metric)}
 _EMITTED: Final = frozenset(name for metric in contract.METRICS for name in every_name(metric))
+_FLEETS: Final = frozenset(each.name for each in AGGREGATES)
 RULES: Final = "rules"
 """Stands for a board in the checks of rules."""
 
@@ -75,12 +77,19 @@ class Check:
 
 
 def validate(
-    url: str, *, token: str = "", seconds: float = 3_600.0, scrape: float = 15.0, now: float | None = None
+    url: str,
+    *,
+    fleet: bool = False,
+    token: str = "",
+    seconds: float = 3_600.0,
+    scrape: float = 15.0,
+    now: float | None = None,
 ) -> list[Check]:
     """Run every query of every board and rule.
 
     Args:
         url: A Prometheus server's, or of what speaks its API.
+        fleet: The boards for a fleet, and what is recorded for them.
         token: Bearer token; empty for none.
         seconds: How far the boards look back, s.
         scrape: Scrape interval, s, from which `$__rate_interval` follows.
@@ -94,7 +103,7 @@ def validate(
         ValueError: A number is out of its range.
     """
     window = Window(end=time.time() if now is None else now, seconds=seconds, scrape=scrape)
-    rules = [rule for group in alerts.rules() for rule in group.rules]
+    rules = [rule for group in alerts.rules(fleet=Fleet() if fleet else None) for rule in group.rules]
     known = _EMITTED | {rule.name for rule in rules if isinstance(rule, Recording)}
     prometheus = Prometheus(url, token=token)
     try:
@@ -103,7 +112,7 @@ def validate(
         raise PrometheusError(f"{prometheus.url} does not say which metrics it has: {error}") from None
     checks = [
         _of_panel(prometheus, name, each, absent)
-        for name in huddle_otel_dashboards.names()
+        for name in huddle_otel_dashboards.names(fleet=fleet)
         for each in asked(json.loads(huddle_otel_dashboards.read(name)), window)
     ]
     return checks + [_of_rule(prometheus, rule, window.end, absent) for rule in rules]
@@ -144,5 +153,7 @@ def _judged(check: Check, ask: Callable[[str], Sequence[object]], absent: frozen
 
 
 def _meaning(missing: tuple[str, ...]) -> str:
-    recorded = any(":" in name for name in missing)
-    return "the recording rules are not loaded: huddle-otel dashboards alerts" if recorded else ""
+    if not any(":" in name for name in missing):
+        return ""
+    option = "" if _FLEETS.isdisjoint(missing) else " --fleet"
+    return f"the recording rules are not loaded: huddle-otel dashboards alerts{option}"

@@ -1,22 +1,20 @@
-"""A day of a fleet's metrics, made up: what each process would expose, as OpenMetrics."""
+"""A fleet's metrics, made up: what each process would expose, and what rules would record of it."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
-from typing import IO, Final
+from typing import Final
 
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Kind, Metric
+from huddle_otel_dashboards.alerts.fleet import AGGREGATES, RATE, Fleet
 from huddle_otel_dashboards.alerts.money import COST
 from huddle_otel_dashboards.alerts.objective import BAD, VALID, ratio
 from huddle_otel_dashboards.series import label, series
 
-BLOCK: Final = 7_200
-"""Seconds of a block of Prometheus."""
 _OUTCOMES: Final = (
     ("ok", "", 0.97),
     *(("error", cause, 0.002) for cause in ("429", "500", "502", "503", "504", "connect_error", "read_timeout")),
@@ -40,49 +38,56 @@ _VALUES: Final = {
     contract.TOKEN_TYPE: ("input", "output"),
 }
 """Attribute -> the values it has in the made-up fleet; what is not here is set per process and model."""
+_TOGETHER: Final[Mapping[str, Callable[[list[float]], float]]] = {
+    RATE: sum,
+    "sum": sum,
+    "max": max,
+    "min": min,
+    "count": len,
+}
+"""Operation of what is recorded -> what it makes of the processes' values."""
+_NOISE: Final = 0.2
 _WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
-    """Its size, and how it is sampled."""
+class Size:
+    """How large a fleet is."""
 
     models: int
     instances: int
     each: int
     """Models that each instance calls."""
-    hours: int
-    step: int
-    """Seconds between two samples."""
     seed: int = 1
 
-    @property
-    def samples(self) -> int:
-        """How many samples of one series there are."""
-        return self.hours * 3_600 // self.step
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One series: its name with labels, and how it goes."""
+    """One series, and how it goes."""
 
     name: str
-    per_second: float
+    labels: Mapping[str, str]
+    per_second: float = 0.0
     """Growth of a counter; 0 for a gauge and for what never happens."""
     level: float = 0.0
     """Value at the start."""
+    noise: float = 0.0
+    """Share by which values differ from one to the next: a level that stays costs Prometheus next to nothing."""
 
-    def write(self, file: IO[str], times: range, begin: int) -> None:
-        """Write a sample for each time."""
-        name, rate, level = self.name, self.per_second, self.level
-        if rate:
-            file.write("".join([f"{name} {level + rate * (at - begin):.6g} {at}\n" for at in times]))
+    def text(self, times: range, begin: int) -> str:
+        """Return a sample for each time, as OpenMetrics."""
+        inside = ",".join(f'{label(key)}="{value}"' for key, value in self.labels.items() if value)
+        name, rate, level = f"{self.name}{{{inside}}}", self.per_second, self.level
+        if self.noise:
+            random = Random(f"{name}{times.start}")
+            values = [level * random.uniform(1 - self.noise, 1 + self.noise) for _ in times]
         else:
-            file.write("".join([f"{name} {level:g} {at}\n" for at in times]))
+            values = [level + rate * (at - begin) for at in times]
+        return "".join([f"{name} {value:.6g} {at}\n" for value, at in zip(values, times, strict=True)])
 
 
-def lines(fleet: Fleet) -> list[Line]:
-    """Return every series."""
+def exposed(fleet: Size) -> list[Line]:
+    """Return every series of every process."""
     random = Random(fleet.seed)
     found: list[Line] = []
     for number in range(fleet.instances):
@@ -92,15 +97,15 @@ def lines(fleet: Fleet) -> list[Line]:
             model = f"vendor/model-{(number * fleet.each + turn) % fleet.models:02}"
             for metric in contract.METRICS:
                 found += _of_model(metric, target, model, calls=random.uniform(0.02, 2.0))
-    return found + list(_recorded(fleet))
+    return found
 
 
 def _of_process(target: dict[str, str]) -> Iterator[Line]:
-    yield Line(_name("up", target), 0, 1)
+    yield Line(name="up", labels=target, level=1)
     for component in _VALUES["component"]:
-        yield Line(_name(series(contract.TELEMETRY_ERRORS), {**target, "component": component}), 0)
+        yield Line(name=series(contract.TELEMETRY_ERRORS), labels={**target, "component": component})
     for metric, level in ((contract.BUDGET_USED, 31.0), (contract.BUDGET_LIMIT, 50.0)):
-        yield Line(_name(series(metric), {**target, "budget": "day"}), 0, level)
+        yield Line(name=series(metric), labels={**target, "budget": "day"}, level=level)
 
 
 def _of_model(metric: Metric, target: dict[str, str], model: str, *, calls: float) -> Iterator[Line]:
@@ -109,23 +114,25 @@ def _of_model(metric: Metric, target: dict[str, str], model: str, *, calls: floa
     if metric is contract.CALLS:
         for outcome, cause, share in _OUTCOMES:
             labels = {contract.OPERATION: "chat", contract.MODEL: model, contract.OUTCOME: outcome}
-            yield Line(_name(series(metric), {**target, **labels, contract.ERROR_TYPE: cause}), calls * share)
+            cause_of = {**target, **labels, contract.ERROR_TYPE: cause}
+            yield Line(name=series(metric), labels=cause_of, per_second=calls * share)
         return
     for labels in _combinations(metric, model):
         if metric.kind is Kind.HISTOGRAM:
             yield from _histogram(metric, {**target, **labels}, calls)
         else:
-            growing = metric.kind is Kind.COUNTER
-            yield Line(_name(series(metric), {**target, **labels}), calls / 100 if growing else 0, 0 if growing else 2)
+            level = 0.0 if metric is contract.BREAKER else 2.0  # circuits are closed
+            how = {"per_second": calls / 100} if metric.kind is Kind.COUNTER else {"level": level}
+            yield Line(name=series(metric), labels={**target, **labels}, **how)
 
 
 def _histogram(metric: Metric, labels: dict[str, str], calls: float) -> Iterator[Line]:
     name, bounds = series(metric), [*map(str, metric.buckets), "+Inf"]
     for index, bound in enumerate(bounds):
         reached = min(1.0, (index + 1) / (len(bounds) - 3))
-        yield Line(_name(f"{name}_bucket", {**labels, "le": bound}), calls * reached)
-    yield Line(_name(f"{name}_count", labels), calls)
-    yield Line(_name(f"{name}_sum", labels), calls * 2.5)
+        yield Line(name=f"{name}_bucket", labels={**labels, "le": bound}, per_second=calls * reached)
+    yield Line(name=f"{name}_count", labels=labels, per_second=calls)
+    yield Line(name=f"{name}_sum", labels=labels, per_second=calls * 2.5)
 
 
 def _combinations(metric: Metric, model: str) -> list[dict[str, str]]:
@@ -149,44 +156,26 @@ def _combinations(metric: Metric, model: str) -> list[dict[str, str]]:
     return found
 
 
-def _recorded(fleet: Fleet) -> Iterator[Line]:
-    """Yield what the recording rules would have made of it."""
+def objective(fleet: Size) -> Iterator[Line]:
+    """Yield what every fleet's rules record."""
     for number in range(fleet.models):
         labels = {"job": "shop", "model": f"vendor/model-{number:02}"}
         for name, level in ((VALID, 250.0), (BAD, 2.0), (COST, 0.2)):
-            yield Line(_name(name, labels), 0, level)
+            yield Line(name=name, labels=labels, level=level, noise=_NOISE)
     for window in _WINDOWS:
-        yield Line(_name(ratio(window), {"job": "shop"}), 0, 0.008)
+        yield Line(name=ratio(window), labels={"job": "shop"}, level=0.008, noise=_NOISE)
 
 
-def _name(name: str, labels: dict[str, str]) -> str:
-    inside = ",".join(f'{label(key)}="{value}"' for key, value in labels.items() if value)
-    return f"{name}{{{inside}}}"
-
-
-def build(fleet: Fleet, folder: Path, end: int) -> int:
-    """Make Prometheus' blocks of it, one after the other, so that no file grows large.
-
-    Args:
-        fleet: What to make.
-        folder: Where Prometheus will look for its data.
-        end: Unix time of the last sample, s, a multiple of `BLOCK`.
-
-    Returns:
-        How many series there are.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    all_lines, begin = lines(fleet), end - fleet.hours * 3_600
-    text = folder.with_suffix(".om")
-    for start in range(begin, end, BLOCK):
-        with text.open("w") as file:
-            for line in all_lines:
-                line.write(file, range(start, min(start + BLOCK, end), fleet.step), begin)
-            file.write("# EOF\n")
-        subprocess.run(
-            ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, folder],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-    text.unlink()
-    return len(all_lines)
+def recorded(exposed: Iterable[Line]) -> Iterator[Line]:
+    """Yield what the rules for a fleet's boards would make of what is exposed."""
+    by_name: defaultdict[str, list[Line]] = defaultdict(list)
+    for line in exposed:
+        by_name[line.name].append(line)
+    for each in AGGREGATES:
+        groups: defaultdict[tuple[tuple[str, str], ...], list[float]] = defaultdict(list)
+        for line in by_name[f"{series(each.metric)}{each.part}"]:
+            labels = {label(name): value for name, value in line.labels.items() if value}
+            key = tuple((name, labels[name]) for name in each.labels(Fleet()) if name in labels)
+            groups[key].append(line.per_second if each.operation == RATE else line.level)
+        for key, values in groups.items():
+            yield Line(name=each.name, labels=dict(key), level=_TOGETHER[each.operation](values), noise=_NOISE)
