@@ -38,6 +38,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE calls ADD COLUMN output_audio_tokens INT;
     ALTER TABLE calls ADD COLUMN output_image_tokens INT
     """,
+    "ALTER TABLE calls ADD COLUMN finish_reason TEXT",
 )
 """Statements that lead from one schema version to the next; the version is how many have been applied."""
 COLUMNS: Final = tuple(field.name for field in fields(CallRecord))

@@ -25,6 +25,7 @@ KEYS: Final = {
     "host": "host",
     "outcome": "outcome",
     "error": "error_type",
+    "finish_reason": "finish_reason",
     "source": "cost_source",
     "stream": "stream",
     "hour": "strftime('%Y-%m-%d %H:00', started, 'unixepoch')",

@@ -32,6 +32,7 @@ _LABELS: Final = {
     "error": (contract.ERROR_TYPE,),
     "source": ("source",),
     "stream": (),
+    "finish_reason": (),
 }
 """Name of a grouping -> attributes that mean it. Any other name is a tag."""
 _MOST: Final = 100
