@@ -5,18 +5,19 @@ Nothing is said of money below a hundredth of the spend, nor of failures below a
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os.path import commonprefix
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from huddle_otel.cli.report.forms import count
 from huddle_otel.cli.report.ledger import IN, WASTED
 from huddle_otel.cli.report.period import Period
+from huddle_otel.cli.report.snapshot import snapshot
 from huddle_otel.events import AT_LIMIT, FILTERED
 from huddle_otel.spend import Price, PriceTable, catalogue, format_usd
-from huddle_otel_exporters.ledger import reading
 
 SHORT_OUT: Final = 200
 SHORT_IN: Final = 2_000
@@ -107,10 +108,11 @@ def advise(path: Path, period: Period) -> list[str]:
     Raises:
         LedgerError: There is none, or it cannot be read.
     """
-    with reading(path) as connection:
-        models = [_Model(*row) for row in connection.execute(_QUERY, (period.since, period.until))]
-        cut_off = [_CutOff(*row) for row in connection.execute(_CUT_OFF, (period.since, period.until))]
-        failures = connection.execute(_FAILURES, (period.since, period.until)).fetchall()
+    with snapshot(path) as moment:
+        rows = [moment.ask(_rows, query, period) for query in (_QUERY, _CUT_OFF, _FAILURES)]
+        models = [_Model(*row) for row in rows[0].result()]
+        cut_off = [_CutOff(*row) for row in rows[1].result()]
+        failures = rows[2].result()
     prices = PriceTable.catalogue()
     worth = sum(model.cost for model in models) * _WORTH
     savings = [
@@ -131,6 +133,10 @@ def advise(path: Path, period: Period) -> list[str]:
         for name, error, failed, attempts in failures
         if failed >= whole[name].calls * _OFTEN
     ]
+
+
+def _rows(connection: sqlite3.Connection, query: str, period: Period) -> list[tuple[Any, ...]]:
+    return connection.execute(query, (period.since, period.until)).fetchall()
 
 
 def _cut_off(cut: _CutOff, model: _Model) -> str:

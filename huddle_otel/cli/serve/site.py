@@ -114,7 +114,7 @@ class Site:
 
         def make() -> Any:
             now = self._wall()
-            charts, models = overview.window_charts(self._path, window, now), overview.models(self._path, window, now)
+            charts, models = overview.over_time(self._path, window, now)
             return {"charts": list(map(_chart, charts)), "models": asdict(models)}
 
         return self._cache.get(("window", window), make)
