@@ -12,8 +12,8 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from huddle_otel_exporters.ledger import reading
 
-_THREADS: Final = 2
-"""More gain little: of what a report takes, the part that is Python's runs on one of them at a time."""
+THREADS: Final = 2
+"""Processors that a report takes at most: beside it an app may be running."""
 _ENDS: Final = "SELECT (SELECT min(id) FROM calls), (SELECT max(id) FROM calls)"
 """What a batch that is written changes, and so does one that is trimmed."""
 P = ParamSpec("P")
@@ -48,18 +48,22 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(path: Path) -> Generator[Snapshot]:
-    """Open a ledger as it is now, until the end of the block; what has not been asked by then is not.
+def snapshot(path: Path, *, threads: int = THREADS) -> Generator[Snapshot]:
+    """Open a ledger as it is now, until the end of the block; what has not been answered by then is not asked.
+
+    Args:
+        path: The ledger.
+        threads: How many ask at the same time, each on a processor of its own.
 
     Raises:
         LedgerError: There is none, or it cannot be read; also for what fails in the block.
     """
     with ExitStack() as stack:
-        connections = [stack.enter_context(reading(path)) for _ in range(_THREADS)]
+        connections = [stack.enter_context(reading(path)) for _ in range(threads)]
         _begin(connections)
-        threads = ThreadPoolExecutor(_THREADS)
-        stack.callback(threads.shutdown, cancel_futures=True)
-        yield Snapshot(connections, threads)
+        pool = ThreadPoolExecutor(threads)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        yield Snapshot(connections, pool)
 
 
 def _begin(connections: Sequence[sqlite3.Connection]) -> None:

@@ -88,7 +88,7 @@ def circuits(path: Path, now: float) -> Table:
 def over_time(path: Path, window: str, now: float) -> tuple[tuple[Chart, ...], Table]:
     """Return a window's charts over time, and its figures by model: the same calls, added up once."""
     period = Period(now - WINDOWS[window], now)
-    with snapshot(path) as moment:
+    with snapshot(path, threads=1) as moment:  # the other processors are the app's, whoever looks at the page
         slots = series.slots(moment, period)
     groups: defaultdict[Key, Group] = defaultdict(Group)
     for slot in slots:
