@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class Outcome(StrEnum):
@@ -169,6 +169,18 @@ class Request:
     """Path below the base URL, `/chat/completions`."""
 
 
+AT_LIMIT: Final = ("length", "max_output_tokens")
+"""Finish reasons of an answer cut off at a limit on its tokens: of chat and text completions, and of responses."""
+FILTERED: Final = "content_filter"
+"""The one of an answer that a filter stopped; the API has the same word everywhere."""
+
+
+def finish_reason(reasons: Sequence[str]) -> str | None:
+    """Return the finish reason that stands for all choices of an answer: the first that was cut off, else the first."""
+    cut = (reason for reason in reasons if reason in AT_LIMIT or reason == FILTERED)
+    return next(cut, reasons[0] if reasons else None)
+
+
 @dataclass(slots=True, kw_only=True)
 class CallRecord:
     """One ended call as a ledger keeps it: what it was, what it used and cost. No prompt, no answer, no key.
@@ -193,6 +205,8 @@ class CallRecord:
     error_type: str | None
     status: int | None
     """HTTP status of what the app was told; None for a call that was answered."""
+    finish_reason: str | None
+    """Why the answer ended, in the upstream's word; of several choices see `finish_reason()`."""
     attempts: int
     waited: float
     """Seconds between attempts."""

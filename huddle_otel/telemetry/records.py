@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opentelemetry.trace import Span
 
-from huddle_otel.events import CallRecord, Finished, Request
+from huddle_otel.events import CallRecord, Finished, Request, finish_reason
 from huddle_otel.spend import Usage
 from huddle_otel.telemetry.answer import Answer
 
@@ -38,6 +38,7 @@ def record_of(
         outcome=str(event.outcome),
         error_type=failure.error_type if failure is not None else None,
         status=failure.status if failure is not None else None,
+        finish_reason=finish_reason(answer.finish_reasons),
         attempts=event.attempts,
         waited=event.waited,
         double_billing=event.double_billing,

@@ -33,6 +33,7 @@ _NONE: Final[dict[str, Any]] = {
     "first_chunk": None,
     "response_model": None,
     "response_id": None,
+    "finish_reason": None,
 }
 
 
@@ -98,6 +99,7 @@ def call(random: Random, number: int, started: float, *, bad: bool) -> CallRecor
         outcome="ok",
         error_type=None,
         status=None,
+        finish_reason=None if embeds else "stop",
         attempts=2 if random.random() < 0.03 else 1,
         waited=0.0,
         double_billing=random.random() < 0.002,
@@ -137,7 +139,7 @@ def _ended(random: Random, record: CallRecord, *, bad: bool) -> CallRecord:
         status = int(error) if error.isdigit() else None
         changes = {**_NONE, "outcome": "error", "error_type": error, "status": status, "attempts": 3, "waited": 2.1}
     elif luck < 0.035 and record.stream:
-        changes = {"outcome": random.choice(["truncated", "abandoned"])}
+        changes = {"outcome": random.choice(["truncated", "abandoned"]), "finish_reason": None}
     elif luck < 0.037:
         changes = {**_NONE, "outcome": "cancelled", "answered": True}
     elif luck < 0.039:

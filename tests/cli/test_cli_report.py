@@ -297,6 +297,36 @@ def test_what_often_fails_is_said_with_its_figures(command: Command, write: Any,
     assert told == "* mystery: 20 of 100 calls ended with 429, after 3.0 attempts each.\n"
 
 
+def test_answers_cut_off_are_said_with_their_figures(command: Command, write: Any, path: Path) -> None:
+    asked = replace(RECORD, started=NOW - 60, model="mystery", input_tokens=10, cost=20_000_000)
+    write(
+        *[asked] * 45,
+        replace(asked, finish_reason="length", output_tokens=250),
+        replace(asked, finish_reason="max_output_tokens", output_tokens=262, outcome="abandoned", answered=False),
+        replace(asked, finish_reason="length", output_tokens=None, cost=None),
+        *[replace(asked, finish_reason="content_filter", cost=10_000_000)] * 2,
+        *[replace(asked, model="free", finish_reason="length", output_tokens=64, cost=None)] * 20,
+        *[replace(asked, model="rare", cost=0)] * 381,
+        *[replace(asked, model="rare", finish_reason="length", cost=0)] * 20,
+    )
+    told = " ".join(command("report", "--ledger", str(path), "--advice").out.split())
+    assert told == (
+        "* mystery: 3 of 50 calls (6%) were cut off at their limit on tokens, at 256 tokens out on average; they cost "
+        "$0.04 of $0.96, 1 of them at an unknown price. Raise the limit, or ask for less: what has to be asked for "
+        "again is paid twice. "
+        "* mystery: 2 of 50 calls (4%) were stopped by a content filter; they cost $0.02 of $0.96. "
+        "* free: 20 of 20 calls (100%) were cut off at their limit on tokens, at 64 tokens out on average; what "
+        "they cost is unknown. Raise the limit, or ask for less: what has to be asked for again is paid twice."
+    )
+
+
+def test_calls_group_by_why_they_ended(command: Command, write: Any, path: Path) -> None:
+    write(*[replace(RECORD, started=NOW - 60, finish_reason=reason) for reason in ("stop", "length", "length", None)])
+    done = command("report", "--ledger", str(path), "--by", "finish_reason", "--format", "json")
+    groups = [(group["key"]["finish_reason"], group["calls"]) for group in json.loads(done.out)["groups"]]
+    assert groups == [("length", 2), ("stop", 1), (None, 1)]
+
+
 def test_no_advice_is_made_up(command: Command, write: Any, path: Path) -> None:
     write(replace(RECORD, started=NOW - 60, model="mystery"))
     assert "Nothing stands out" in command("report", "--ledger", str(path), "--advice").out

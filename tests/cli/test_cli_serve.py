@@ -61,8 +61,8 @@ def test_now_is_the_last_five_minutes(path: Path) -> None:
 def test_a_quiet_ledger_claims_nothing(path: Path) -> None:
     put(path, replace(RECORD, started=NOW - DAY))
     assert [tile.value for tile in overview.now_tiles(path, NOW)] == ["0.0", "-", "-", "-"]
-    assert overview.window_charts(path, "1h", NOW) == ()
-    assert overview.models(path, "1h", NOW).rows == ()
+    charts, models = overview.over_time(path, "1h", NOW)
+    assert (charts, models.rows) == ((), ())
     assert overview.circuits(path, NOW).rows == ()
 
 
@@ -84,7 +84,7 @@ def test_models_beyond_thirty_are_added_up(path: Path) -> None:
         path,
         *(replace(RECORD, started=NOW - 9, model=f"model-{number:02}", cost=number * 10**9) for number in range(33)),
     )
-    table = overview.models(path, "15m", NOW)
+    _, table = overview.over_time(path, "15m", NOW)
     assert [row[0] for row in table.rows[:2]] == ["model-32", "model-31"]
     assert (len(table.rows), table.rows[-1][0], table.rows[-1][3]) == (31, "3 other models", "$3.00")
 

@@ -70,10 +70,10 @@ def test_the_ledger_counts_as_the_process_does(
 ) -> None:
     monkeypatch.setitem(names.BUILDERS, "kept", lambda _: Part(ledger=lambda record: put(path, record)))
     monkeypatch.setattr(names, "_current", None)
-    instrument(exporters="kept", prices={"gpt-4.1": {"input": 2, "output": 8}})
-    counters, client = Counters(path), make(openai.OpenAI)
+    instrument(exporters="kept", prices={"gpt-4.1": {"input": 2, "output": 8}}, tag_metrics=("team", "feature"))
+    counters, client = Counters(path, tags=("team", "feature")), make(openai.OpenAI)
     counters.begin()
-    with huddle_otel.tags(team="search"):
+    with huddle_otel.tags(team="search", user="u-1"):
         client.chat.completions.create(**SAY)
     list(client.chat.completions.create(**SAY, stream=True))
     client.chat.completions.create(**SAY, stream=True).close()
@@ -168,6 +168,53 @@ def test_models_are_bounded(path: Path, follow: Callable[[], Counters]) -> None:
     samples = scrape(counters)
     assert total(samples, CALLS) == 250
     assert total(samples, CALLS, model="other") == 50
+
+
+def test_spend_and_tokens_are_told_by_the_tags_that_are_asked_for(path: Path) -> None:
+    counters = Counters(path, tags=("team", "paid", "feature.name"))
+    counters.begin()
+    sets: list[dict[str, Any]] = [{"team": "ads", "paid": True, "user": "u"}, {"feature.name": 'a"b', "team": 7}, {}]
+    put(path, *(replace(RECORD, tags=tags) for tags in sets))
+    samples = scrape(counters)
+    cost = "huddle_client_cost_usd_total"
+    told = {frozenset(dict(labels).items()) for name, labels in samples if name == cost}
+    same = {"model": "gpt-4.1", "source": "gateway"}
+    assert told == {
+        frozenset({**same, "team": "ads", "paid": "true"}.items()),
+        frozenset({**same, "team": "7", "feature_name": 'a"b'}.items()),
+        frozenset(same.items()),
+    }
+    assert total(samples, "huddle_client_tokens_total", type="input", team="ads") == 12
+    assert total(samples, CALLS) == 3
+    assert not [key for key in samples if key[0] == CALLS and "team" in dict(key[1])]
+
+
+def test_sets_of_tags_are_bounded(path: Path) -> None:
+    counters = Counters(path, tags=("user",))
+    counters.begin()
+    put(path, *(replace(RECORD, tags={"user": f"u-{number}"}) for number in range(250)), replace(RECORD, tags={}))
+    samples = scrape(counters)
+    assert math.isclose(total(samples, "huddle_client_cost_usd_total"), 251 * 0.000088)
+    assert math.isclose(total(samples, "huddle_client_cost_usd_total", user="other"), 50 * 0.000088)
+    assert len([key for key in samples if key[0] == "huddle_client_cost_usd_total"]) == 202
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null", "7", '{"team": null}'])
+def test_tags_that_no_writer_of_ours_makes_are_survived(path: Path, text: str) -> None:
+    put(path)
+    counters = Counters(path, tags=("team",))
+    counters.begin()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO calls (model, outcome, cost, tags) VALUES ('m', 'ok', 5, ?)", (text,))
+    assert total(scrape(counters), CALLS) == 1
+
+
+@pytest.mark.parametrize("tags", ["model", "team,source", "a.b,a_b", "9th", "type"])
+def test_a_tag_that_cannot_be_a_label_is_refused(command: Any, path: Path, tags: str) -> None:
+    done = command("serve", "--ledger", str(path), "--port", "0", "--tags", tags)
+    assert (done.code, done.out) == (2, "")
+    assert "--tags" in done.err
+    assert "different labels, none of model, source, type" in done.err
 
 
 def test_hostile_names_stay_labels(path: Path, follow: Callable[[], Counters]) -> None:

@@ -39,6 +39,7 @@ RECORD: Final = CallRecord(
     outcome="ok",
     error_type=None,
     status=None,
+    finish_reason="stop",
     attempts=2,
     waited=0.3,
     double_billing=False,
@@ -325,7 +326,7 @@ def test_a_newer_schema_is_left_alone(writer: Writer, path: Path) -> None:
     writer.shutdown()
     with closing(sqlite3.connect(path)) as newer:
         newer.execute(f"PRAGMA user_version = {len(file.MIGRATIONS) + 1}")
-    with pytest.raises(DeliveryError, match="schema version 3, and this huddle-otel knows 2"):
+    with pytest.raises(DeliveryError, match="schema version 4, and this huddle-otel knows 3"):
         writer.export([RECORD])
     with pytest.raises(LedgerError, match="upgrade it"):
         open_reader(path)
@@ -352,13 +353,30 @@ def test_the_first_schema_is_brought_up_to_date_with_nothing_lost(writer: Writer
             "INSERT INTO calls (model, started, input_tokens, cost) VALUES ('old', ?, 12, 88000)", [RECORD.started]
         )
         old.commit()
-    with pytest.raises(LedgerError, match="schema version 1, and this huddle-otel reads 2"):
+    with pytest.raises(LedgerError, match="schema version 1, and this huddle-otel reads 3"):
         open_reader(path)
     added = set(file.COLUMNS) - before
-    assert added == {"input_audio_tokens", "input_image_tokens", "output_audio_tokens", "output_image_tokens"}
+    second = {"input_audio_tokens", "input_image_tokens", "output_audio_tokens", "output_image_tokens"}
+    assert added == second | {"finish_reason"}
     writer.export([RECORD])
     told = "model, input_tokens, cost, input_audio_tokens, input_image_tokens, output_audio_tokens, output_image_tokens"
     assert rows(path, told) == [("old", 12, 88_000, None, None, None, None), ("gpt-4.1", 12, 88_000, 3, 1, None, 0)]
+    assert sound(path)
+
+
+def test_the_second_schema_is_brought_up_to_date_with_nothing_lost(writer: Writer, path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as old:
+        for statement in ";".join(file.MIGRATIONS[:2]).split(";"):
+            old.execute(statement)
+        old.execute(f"PRAGMA application_id = {file.APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 2")
+        old.execute("INSERT INTO calls (model, started, cost) VALUES ('old', ?, 88000)", [RECORD.started])
+        old.commit()
+    with pytest.raises(LedgerError, match="schema version 2, and this huddle-otel reads 3"):
+        open_reader(path)
+    writer.export([replace(RECORD, finish_reason="length")])
+    assert rows(path, "model, cost, finish_reason") == [("old", 88_000, None), ("gpt-4.1", 88_000, "length")]
     assert sound(path)
 
 

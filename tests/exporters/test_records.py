@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -18,8 +19,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
 
 import huddle_otel
-from huddle_otel.events import CallRecord
+from huddle_otel.events import CallRecord, finish_reason
 from huddle_otel.gateway import Gateway, Rule, faults
+from huddle_otel.gateway.kinds import Reply
 from huddle_otel_exporters import names
 from huddle_otel_exporters.ledger import open_reader
 from huddle_otel_exporters.ledger.spans import LedgerSpanExporter, record_of
@@ -114,6 +116,101 @@ def test_a_span_tells_the_same_as_far_as_it_goes(
         # a span carries no estimate beside what was reported
         same: dict[str, Any] = {"started": 0, "duration": 0, "cost_estimate": None}
         assert replace(told, **same) == replace(ours, **same)
+
+
+# --- why an answer ended ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reasons", "told"),
+    [
+        ((), None),
+        (("stop",), "stop"),
+        (("stop", "tool_calls"), "stop"),
+        (("stop", "length", "content_filter"), "length"),
+        (("tool_calls", "max_output_tokens"), "max_output_tokens"),
+        (("stop", "content_filter"), "content_filter"),
+        (("of_another_upstream", "stop"), "of_another_upstream"),
+    ],
+)
+def test_one_reason_stands_for_all_choices(reasons: tuple[str, ...], told: str | None) -> None:
+    assert finish_reason(reasons) == told
+
+
+def cut_off(kind: str, *reasons: str) -> tuple[Reply, Reply]:
+    """Return an answer whose choices end with these reasons, whole and as a stream."""
+    made = {"id": "c-1", "created": 1, "model": "gpt-4.1"}
+    said = {"text": "A"} if kind == "text_completion" else {"message": {"role": "assistant", "content": "A"}}
+    piece = said if kind == "text_completion" else {"delta": {"role": "assistant", "content": "A"}}
+    choices = [{"index": index, "finish_reason": reason} for index, reason in enumerate(reasons)]
+    whole = {**made, "object": kind, "choices": [{**said, **each} for each in choices]}
+    last = {**made, "object": kind, "choices": [{**piece, **each} for each in choices]}
+    events = f"data: {json.dumps(last)}\n\ndata: [DONE]\n\n".encode()
+    return (
+        Reply(name="whole", code=200, body=json.dumps(whole).encode()),
+        Reply(name="stream", code=200, body=events, content_type="text/event-stream"),
+    )
+
+
+CHAT: dict[str, Any] = {"model": "gpt-4.1", "messages": SAY["messages"], "max_tokens": 1}
+TEXT: dict[str, Any] = {"model": "gpt-4.1", "prompt": "hi there", "max_tokens": 1}
+ASK: dict[str, Any] = {"model": "gpt-4.1", "input": "hi there", "max_output_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    ("answers", "use", "told"),
+    [
+        (cut_off("chat.completion", "length"), lambda c, **how: c.chat.completions.create(**CHAT, **how), "length"),
+        (
+            cut_off("chat.completion", "stop", "content_filter"),
+            lambda c, **how: c.chat.completions.create(**CHAT, n=2, **how),
+            "content_filter",
+        ),
+        (cut_off("text_completion", "length"), lambda c, **how: c.completions.create(**TEXT, **how), "length"),
+        (None, lambda c, **how: c.responses.create(**ASK, **how), "max_output_tokens"),
+    ],
+    ids=["chat", "one-choice-of-two", "text", "responses"],
+)
+def test_an_answer_cut_off_is_an_answer_that_says_so(
+    answers: tuple[Reply, Reply] | None,
+    use: Callable[..., Any],
+    told: str,
+    gateway: Gateway,
+    instrument: Instrument,
+    recorded: Recorded,
+    kept: list[CallRecord],
+    make: Callable[..., Any],
+) -> None:
+    instrument(exporters="kept")
+    client = make(openai.OpenAI)
+    if answers is not None:
+        gateway.script([Rule(answers[0], calls={0}), Rule(answers[1], calls={1})])
+    use(client)
+    list(use(client, stream=True))
+    assert [(record.outcome, record.finish_reason) for record in kept] == [("ok", told)] * 2
+    assert [record_of(span).finish_reason for span in recorded.spans] == [told] * 2
+
+
+def test_what_ended_without_a_reason_has_none(
+    gateway: Gateway, instrument: Instrument, recorded: Recorded, kept: list[CallRecord], make: Callable[..., Any]
+) -> None:
+    instrument(exporters="kept")
+    gateway.script([Rule(faults.cut(2), calls={0}), Rule(faults.status(400), calls={1})])
+    client = make(openai.OpenAI)
+    with pytest.raises(openai.APIError):
+        list(client.chat.completions.create(**SAY, stream=True))
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(**SAY)
+    client.embeddings.create(model="text-embedding-3-small", input="hi there")
+    assert [(record.outcome, record.finish_reason) for record in kept] == [
+        ("truncated", None),
+        ("error", None),
+        ("ok", None),
+    ]
+    assert [record_of(span).finish_reason for span in recorded.spans] == [None] * 3
+
+
+# --- as a span exporter -----------------------------------------------------------------------------------------------
 
 
 def test_the_sdk_finds_the_ledger_as_a_span_exporter(

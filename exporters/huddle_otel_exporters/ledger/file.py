@@ -38,6 +38,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE calls ADD COLUMN output_audio_tokens INT;
     ALTER TABLE calls ADD COLUMN output_image_tokens INT
     """,
+    "ALTER TABLE calls ADD COLUMN finish_reason TEXT",
 )
 """Statements that lead from one schema version to the next; the version is how many have been applied."""
 COLUMNS: Final = tuple(field.name for field in fields(CallRecord))
@@ -78,7 +79,7 @@ def default_path() -> Path:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Open a ledger for reading only.
+    """Open a ledger for reading only. One thread at a time may use the connection.
 
     Raises:
         LedgerError: There is none, or it is damaged, of another program, or of another schema version than this one.
@@ -86,7 +87,8 @@ def open_reader(path: Path) -> sqlite3.Connection:
     if not path.exists():
         raise LedgerError(f"{path}: there is no ledger yet; exporters=['ledger'] or HUDDLE_OTEL_EXPORTERS=ledger")
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0, isolation_level=None)
+        where = f"{path.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(where, uri=True, timeout=1.0, isolation_level=None, check_same_thread=False)
         try:
             version = _version(connection, path)
         except BaseException:

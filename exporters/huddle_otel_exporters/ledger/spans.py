@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind
 
-from huddle_otel.events import CallRecord
+from huddle_otel.events import CallRecord, finish_reason
 from huddle_otel.spend import nano
 from huddle_otel.telemetry import contract
 from huddle_otel_exporters.delivery import Sink, Trouble
@@ -71,6 +71,7 @@ def record_of(span: ReadableSpan) -> CallRecord:
         outcome=outcome,
         error_type=error,
         status=said.get(contract.STATUS_CODE) if outcome != "ok" else None,
+        finish_reason=finish_reason(said.get(contract.FINISH_REASONS, ())),
         attempts=said.get(contract.ATTEMPTS, 0),
         waited=said.get(contract.WAIT, 0.0),
         double_billing=bool(said.get(contract.DOUBLE_BILLING, False)),

@@ -37,7 +37,8 @@ def add(commands: Commands) -> None:
         type=_names,
         default="model",
         metavar="NAME[,NAME]",
-        help="model, response_model, operation, provider, host, outcome, error, source, stream, hour, day, or any tag",
+        help="model, response_model, operation, provider, host, outcome, error, finish_reason, source, stream, hour, "
+        "day, or any tag",
     )
     form = report.add_mutually_exclusive_group()
     form.add_argument("--format", choices=["table", "wide", "json", "csv", "md", "html", "focus"], default="table")

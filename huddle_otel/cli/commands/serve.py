@@ -34,6 +34,13 @@ def add(commands: Commands) -> None:
     serve.add_argument(
         "--token-file", type=Path, metavar="FILE", help="holds the token (default: HUDDLE_OTEL_SERVE_TOKEN)"
     )
+    serve.add_argument(
+        "--tags",
+        type=_names,
+        default=(),
+        metavar="NAME[,NAME]",
+        help="tags that /metrics tells spend and tokens by, as tag_metrics does in an app",
+    )
     serve.set_defaults(run=_run)
 
 
@@ -46,8 +53,13 @@ def _run(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         allow_remote=arguments.allow_remote,
         token_file=arguments.token_file,
+        tags=arguments.tags,
     )
     return 0
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _port(text: str) -> int:

@@ -1,5 +1,7 @@
 """`huddle-otel report`: `period` is when, `ledger` and `prometheus` read, `figures` adds, `columns` and `forms` print.
 
+`snapshot` is one moment of the ledger, asked by several threads.
+
 `focus` prints rows for FinOps tools, `advice` what could be cheaper. `html` makes a page, with `charts` of the `series`
 over time.
 """
@@ -75,7 +77,7 @@ def read(
     now = time.time()
     if isinstance(source, str):
         return _ask(source, period, by=by, now=now)
-    return ledger.read(source or default_path(), period, by=by, top=top, now=now, first_chunks=everything)
+    return ledger.read(source or default_path(), period, by=by, top=top, now=now, everything=everything)
 
 
 def _ask(url: str, period: Period, *, by: tuple[str, ...], now: float) -> Report:
@@ -94,7 +96,6 @@ def _ask(url: str, period: Period, *, by: tuple[str, ...], now: float) -> Report
 def _page(source: Path | str | None, period: Period, *, by: tuple[str, ...], top: int) -> str:
     from huddle_otel.cli.report import html  # noqa: PLC0415 - only for this
 
-    report = read(source, period, by=by, top=top)
     if isinstance(source, str):
-        return html.page(report, ())
-    return html.of_ledger(source or default_path(), report, now=time.time())
+        return html.page(read(source, period, by=by, top=top), ())
+    return html.of_ledger(source or default_path(), period, by=by, top=top, now=time.time())

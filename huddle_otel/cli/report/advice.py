@@ -5,17 +5,19 @@ Nothing is said of money below a hundredth of the spend, nor of failures below a
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os.path import commonprefix
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from huddle_otel.cli.report.forms import count
 from huddle_otel.cli.report.ledger import IN, WASTED
 from huddle_otel.cli.report.period import Period
+from huddle_otel.cli.report.snapshot import snapshot
+from huddle_otel.events import AT_LIMIT, FILTERED
 from huddle_otel.spend import Price, PriceTable, catalogue, format_usd
-from huddle_otel_exporters.ledger import reading
 
 SHORT_OUT: Final = 200
 SHORT_IN: Final = 2_000
@@ -27,7 +29,7 @@ CACHED: Final = 0.1
 _WORTH: Final = 0.01
 _OFTEN: Final = 0.05
 _FEWEST: Final = 20
-"""Failures of one kind that are a pattern, at least."""
+"""Calls that failed, or were cut off, in one way that are a pattern, at least."""
 _MILLION: Final = 10**6
 _QUERY: Final = f"""
 SELECT ifnull(model, ''),
@@ -59,6 +61,25 @@ GROUP BY 1, 2
 HAVING count(*) >= {_FEWEST}
 ORDER BY 3 DESC
 """  # noqa: S608 - numbers and SQL of ours
+_CUT_OFF: Final = f"""
+SELECT ifnull(model, ''), finish_reason = '{FILTERED}', count(*), total(cost), sum(cost IS NULL), avg(output_tokens)
+FROM calls {IN} AND finish_reason IN {(*AT_LIMIT, FILTERED)}
+GROUP BY 1, 2
+ORDER BY 4 DESC
+"""  # noqa: S608 - words and SQL of ours
+
+
+@dataclass(frozen=True, slots=True)
+class _CutOff:
+    """What a model's answers come to that were cut off in one way; money is in nano-dollars."""
+
+    model: str
+    filtered: int
+    calls: int
+    cost: float
+    unpriced: int
+    output_tokens: float | None
+    """Mean, of the calls that tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +108,11 @@ def advise(path: Path, period: Period) -> list[str]:
     Raises:
         LedgerError: There is none, or it cannot be read.
     """
-    with reading(path) as connection:
-        models = [_Model(*row) for row in connection.execute(_QUERY, (period.since, period.until))]
-        failures = connection.execute(_FAILURES, (period.since, period.until)).fetchall()
+    with snapshot(path) as moment:
+        rows = [moment.ask(_rows, query, period) for query in (_QUERY, _CUT_OFF, _FAILURES)]
+        models = [_Model(*row) for row in rows[0].result()]
+        cut_off = [_CutOff(*row) for row in rows[1].result()]
+        failures = rows[2].result()
     prices = PriceTable.catalogue()
     worth = sum(model.cost for model in models) * _WORTH
     savings = [
@@ -98,13 +121,38 @@ def advise(path: Path, period: Period) -> list[str]:
         for saving, line in (*_cheaper(model, prices), *_caching(model, prices), *_waste(model))
         if saving > worth
     ]
-    calls = {model.name: model.calls for model in models}
+    whole = {model.name: model for model in models}
+    savings += [
+        _cut_off(cut, whole[cut.model])
+        for cut in cut_off
+        if cut.cost > worth or cut.calls >= max(_FEWEST, whole[cut.model].calls * _OFTEN)
+    ]
     return savings + [
-        f"{name or 'no model'}: {failed:,} of {count(calls[name], 'call')} ended with {error}, "
+        f"{name or 'no model'}: {failed:,} of {count(whole[name].calls, 'call')} ended with {error}, "
         f"after {attempts:.1f} attempts each."
         for name, error, failed, attempts in failures
-        if failed >= calls[name] * _OFTEN
+        if failed >= whole[name].calls * _OFTEN
     ]
+
+
+def _rows(connection: sqlite3.Connection, query: str, period: Period) -> list[tuple[Any, ...]]:
+    return connection.execute(query, (period.since, period.until)).fetchall()
+
+
+def _cut_off(cut: _CutOff, model: _Model) -> str:
+    """Say what was cut off. Whether it was asked for again, by another call, no ledger knows."""
+    of = f"{cut.model or 'no model'}: {cut.calls:,} of {count(model.calls, 'call')} ({cut.calls / model.calls:.0%})"
+    unpriced = f", {cut.unpriced:,} of them at an unknown price" if cut.unpriced else ""
+    paid = f"they cost {format_usd(round(cut.cost))} of {format_usd(round(model.cost))}{unpriced}"
+    if cut.unpriced == cut.calls:
+        paid = "what they cost is unknown"
+    if cut.filtered:
+        return f"{of} were stopped by a content filter; {paid}."
+    at = f", at {cut.output_tokens:,.0f} tokens out on average" if cut.output_tokens is not None else ""
+    return (
+        f"{of} were cut off at their limit on tokens{at}; {paid}. "
+        "Raise the limit, or ask for less: what has to be asked for again is paid twice."
+    )
 
 
 def _cheaper(model: _Model, prices: PriceTable) -> Iterator[tuple[float, str]]:

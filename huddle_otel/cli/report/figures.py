@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -60,6 +60,14 @@ class Group:
     """Calls by duration, in steps of `edge`."""
     first_chunks: Counter[int] = field(default_factory=Counter[int])
     """Streams by time to their first content, in the same steps."""
+
+    @classmethod
+    def of(cls, groups: Iterable[Group]) -> Group:
+        """Return the sum of groups."""
+        whole = cls()
+        for group in groups:
+            whole.add(group)
+        return whole
 
     def add(self, other: Group) -> None:
         """Add another's calls."""

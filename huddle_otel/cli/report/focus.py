@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,11 +20,11 @@ from typing import Any, Final, NamedTuple, TextIO, cast
 
 from huddle_otel.cli.report.figures import DAY
 from huddle_otel.cli.report.forms import cell, count
-from huddle_otel.cli.report.ledger import BILLED, IN, PARTS, TOKENS, grouped
+from huddle_otel.cli.report.ledger import BILLED, IN, PARTS, TOKENS, grouped, slices
 from huddle_otel.cli.report.period import Period
+from huddle_otel.cli.report.snapshot import snapshot
 from huddle_otel.spend import catalogue
 from huddle_otel.spend.money import NANO
-from huddle_otel_exporters.ledger import reading
 
 COLUMNS: Final = (
     *("BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency"),
@@ -39,6 +40,7 @@ _HOUR: Final = 3600
 _ROUNDING: Final = 2
 """Nano-dollars by which the parts of a call's cost may differ from it, since each is rounded."""
 _COUNTS: Final = (*TOKENS, "cost", *PARTS)
+_SUMS: Final = ("count(*)", *(f"ifnull(sum({name}), 0)" for name in _COUNTS))
 
 
 class _Charge(NamedTuple):
@@ -80,17 +82,15 @@ def write(path: Path, period: Period, *, hourly: bool, out: TextIO) -> int:
         LedgerError: There is none, or it cannot be read.
     """
     length = _HOUR if hourly else DAY
-    span = (period.since // length * length, period.until)
-    charges: defaultdict[_Charge, list[int]] = defaultdict(lambda: [0] * (len(_COUNTS) + 1))
-    with reading(path) as connection:
-        keys = [f"CAST(started / {length} AS INT)", "provider", "host", "operation", "model", "cost_source", "tags"]
-        sums = ["count(*)", *(f"ifnull(sum({name}), 0)" for name in _COUNTS)]
-        rows = grouped(connection, [*keys, "cost_input IS NOT NULL"], sums, span, f"{IN} AND cost IS NOT NULL")
-        for row in rows:
-            charge = _Charge(*row[: -len(sums)])
-            charges[charge] = list(map(add, charges[charge], map(int, row[-len(sums) :])))
-        unpriced = f"SELECT count(*) FROM calls {IN} AND cost IS NULL AND {BILLED}"  # noqa: S608 - SQL of ours
-        (left_out,) = connection.execute(unpriced, span).fetchone()
+    span = Period(period.since // length * length, period.until)
+    charges: defaultdict[_Charge, list[int]] = defaultdict(lambda: [0] * len(_SUMS))
+    with snapshot(path) as moment:
+        unpriced = moment.ask(_unpriced, span)
+        cuts = moment.ask(slices, span).result()
+        for part in [moment.ask(_charges, each, length) for each in cuts]:
+            for charge, counts in part.result():
+                charges[charge] = list(map(add, charges[charge], counts))
+        left_out = unpriced.result()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     vendors = {model.id: model.vendor for model in catalogue()}
@@ -99,7 +99,22 @@ def write(path: Path, period: Period, *, hourly: bool, out: TextIO) -> int:
         for line in _lines(calls, dict(zip(_COUNTS, counts, strict=True)), split=charge.split):
             told = _row(charge, line, length, vendors)
             writer.writerow([told.get(name) for name in COLUMNS])
-    return int(left_out)
+    return left_out
+
+
+def _charges(connection: sqlite3.Connection, period: Period, length: int) -> list[tuple[_Charge, list[int]]]:
+    """Return what makes up rows, and its sums."""
+    keys = [f"CAST(started / {length} AS INT)", "provider", "host", "operation", "model", "cost_source", "tags"]
+    span, priced = (period.since, period.until), f"{IN} AND cost IS NOT NULL"
+    rows = grouped(connection, [*keys, "cost_input IS NOT NULL"], _SUMS, span, priced)
+    return [(_Charge(*row[: -len(_SUMS)]), list(map(int, row[-len(_SUMS) :]))) for row in rows]
+
+
+def _unpriced(connection: sqlite3.Connection, period: Period) -> int:
+    """Return how many calls cost something nobody could price."""
+    query = f"SELECT count(*) FROM calls {IN} AND cost IS NULL AND {BILLED}"  # noqa: S608 - SQL of ours
+    (count,) = connection.execute(query, (period.since, period.until)).fetchone()
+    return int(count)
 
 
 def run(path: Path, period: Period, *, hourly: bool) -> None:

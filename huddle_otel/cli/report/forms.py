@@ -98,10 +98,7 @@ def foremost(report: Report) -> tuple[list[tuple[Key, Group]], Group | None]:
     groups = list(report.groups.items())
     if len(groups) <= _MOST:
         return groups, None
-    rest = Group()
-    for _, group in groups[_MOST:]:
-        rest.add(group)
-    return groups[:_MOST], rest
+    return groups[:_MOST], Group.of(group for _, group in groups[_MOST:])
 
 
 def as_markdown(report: Report) -> None:

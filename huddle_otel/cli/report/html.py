@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from huddle_otel.cli.page import Chart, Table, Tile, document, element, library, shown, static
-from huddle_otel.cli.report import charts, series
+from huddle_otel.cli.report import charts
 from huddle_otel.cli.report.columns import COLUMNS, Column, wasted
 from huddle_otel.cli.report.figures import Report
 from huddle_otel.cli.report.forms import WASTE_HEADINGS, cells, count, foremost, sentences, waste, when
-from huddle_otel.cli.report.ledger import per_day
+from huddle_otel.cli.report.ledger import add_up, per_day
+from huddle_otel.cli.report.period import Period
+from huddle_otel.cli.report.series import SHARES, slots, timeline
+from huddle_otel.cli.report.snapshot import snapshot
 from huddle_otel.spend import format_usd
 
 _FOOT: Final = (
@@ -21,15 +24,13 @@ _FOOT: Final = (
 )
 
 
-def of_ledger(path: Path, report: Report, *, now: float) -> str:
-    """Return the page of a report, with charts from the same ledger.
-
-    Raises:
-        LedgerError: The ledger cannot be read.
-    """
-    drawn = charts.over_time(series.read(path, report.period)) if report.groups else ()
-    if report.forecast is not None:
-        drawn += (charts.month(per_day(path, now), report.forecast, now=now),)
+def of_ledger(path: Path, period: Period, *, by: tuple[str, ...], top: int, now: float) -> str:
+    """Return the page of a period of a ledger, all of it of one moment; arguments and errors as in `ledger.read`."""
+    with snapshot(path) as moment:
+        report = add_up(moment, period, by=by, top=top, now=now)
+        drawn = charts.over_time(timeline(period, slots(moment, period))) if report.groups else ()
+        if report.forecast is not None:
+            drawn += (charts.month(moment.ask(per_day, now).result(), report.forecast, now=now),)
     return page(report, drawn)
 
 
@@ -72,7 +73,7 @@ def _tiles(report: Report) -> Iterator[Tile]:
         unpriced = f", {total.wasted_unpriced:,} at an unknown price" if total.wasted_unpriced else ""
         note = f"{count(total.wasted_calls, 'call')} without a whole answer{unpriced}" if total.wasted_calls else ""
         yield Tile(name="Wasted", value=wasted(total), note=note)
-    half, most, nearly_all = (total.percentile(share) for share in series.SHARES)
+    half, most, nearly_all = (total.percentile(share) for share in SHARES)
     if half is not None:
         yield Tile(name="p95", value=f"{most:.2f} s", note=f"p50 {half:.2f} s, p99 {nearly_all:.2f} s")
     if report.forecast is not None:

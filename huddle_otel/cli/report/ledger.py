@@ -1,21 +1,32 @@
-"""Reading figures out of the ledger: SQLite adds up, in slices of time on two threads, and the slices are merged."""
+"""Reading figures out of the ledger: SQLite adds up, in slices of time on a few threads, and the slices are merged."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from operator import add
 from pathlib import Path
 from typing import Any, Final
 
-from huddle_otel.cli.report.figures import DAY, STEPS, Call, Group, Key, Report, ReportError, forecast, ordered, steps
+from huddle_otel.cli.report.figures import (
+    DAY,
+    STEPS,
+    Call,
+    Group,
+    Key,
+    Report,
+    ReportError,
+    forecast,
+    ordered,
+    steps,
+)
 from huddle_otel.cli.report.period import Period
+from huddle_otel.cli.report.snapshot import Snapshot, snapshot
 from huddle_otel.events import Outcome
 from huddle_otel.spend.money import NANO
-from huddle_otel_exporters.ledger import COLUMNS, reading
+from huddle_otel_exporters.ledger import COLUMNS
 
 KEYS: Final = {
     "model": "model",
@@ -25,6 +36,7 @@ KEYS: Final = {
     "host": "host",
     "outcome": "outcome",
     "error": "error_type",
+    "finish_reason": "finish_reason",
     "source": "cost_source",
     "stream": "stream",
     "hour": "strftime('%Y-%m-%d %H:00', started, 'unixepoch')",
@@ -50,19 +62,29 @@ _KIND: Final = (
 """SQL for a call's step and how it ended, in one number: sorting by four columns takes a sixth longer."""
 MOST: Final = 100_000
 """Groups of one report: more than anyone reads, and less than memory holds."""
-_ADDED: Final = ("attempts", "double_billing", "cost", "cost - cost_estimate", *TOKENS, *PARTS)
-_SUMS: Final = (
-    *("count(*)", "count(cost)", "count(cost_input)", "count(cost - cost_estimate)"),
-    *(f"ifnull(sum({each}), 0)" for each in _ADDED),
-)
-_THREADS: Final = 2
-_SLICES: Final = 8
-"""A part of a million calls sorts faster than the whole: it stays within a processor's cache. More gain nothing."""
+_ADDED: Final = ("cost", "double_billing", "input_tokens", "output_tokens")
+_DETAILED: Final = ("attempts", *PARTS, *(name for name in TOKENS if name not in _ADDED))
+_SUMS: Final = {
+    "calls": "count(*)",
+    "priced": "count(cost)",
+    "compared": "count(cost - cost_estimate)",
+    "difference": "ifnull(sum(cost - cost_estimate), 0)",
+    **{name: f"ifnull(sum({name}), 0)" for name in _ADDED},
+}
+"""Figure -> SQL, of what 80 columns hold."""
+_DETAILS: Final = {"split": "count(cost_input)", **{name: f"ifnull(sum({name}), 0)" for name in _DETAILED}}
+"""Of what else there is; each column that SQLite carries while it sorts takes time."""
+NO_DETAILS: Final = frozenset({"attempts", "split", "parts", "first_chunks"})
+"""Fields of `Group` that stand for nothing without them; `tokens` are the input's and the output's alone."""
+_SLICES: Final = 4
+"""Enough to keep the threads busy to the end; every one more gives rows again for the same groups."""
+_ENDS: Final = f"SELECT (SELECT min(started) FROM calls {IN}), (SELECT max(started) FROM calls {IN})"  # noqa: S608 - SQL of ours
+"""Two questions: SQLite answers each from an end of the index, and both at once by reading all of it."""
 _MONTH: Final = 31
 
 
-def read(path: Path, period: Period, *, by: tuple[str, ...], top: int, now: float, first_chunks: bool = True) -> Report:
-    """Add up a period of a ledger.
+def read(path: Path, period: Period, *, by: tuple[str, ...], top: int, now: float, everything: bool = True) -> Report:
+    """Add up a period of a ledger, as it is at this moment.
 
     Args:
         path: The ledger.
@@ -70,42 +92,43 @@ def read(path: Path, period: Period, *, by: tuple[str, ...], top: int, now: floa
         by: What to group by: names in `KEYS`, others are tags.
         top: How many of the dearest calls to list.
         now: Unix time, s.
-        first_chunks: Tell times to the first content too, which takes a third longer.
+        everything: Tell more than 80 columns hold, which takes twice as long.
 
     Raises:
         LedgerError: There is none, or it cannot be read.
         ReportError: There are more groups than `MOST`.
     """
-    with ThreadPoolExecutor(_THREADS) as threads:
-        slices = [
-            threads.submit(sum_up, path, each, by=by, first_chunks=first_chunks) for each in _slices(path, period)
-        ]
-        previous = threads.submit(sum_up, path, period.previous, by=(), first_chunks=first_chunks)
-        dearest = threads.submit(_top, path, period, top)
-        daily = threads.submit(per_day, path, now)
-        try:
-            groups = _merged((each.result() for each in slices), by=by)
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
-    total = Group()
-    for group in groups.values():
-        total.add(group)
+    with snapshot(path) as moment:
+        return add_up(moment, period, by=by, top=top, now=now, everything=everything)
+
+
+def add_up(
+    moment: Snapshot, period: Period, *, by: tuple[str, ...], top: int, now: float, everything: bool = True
+) -> Report:
+    """Add up a period of a ledger at a moment; arguments and errors are those of `read`."""
+    dearest = moment.ask(_top, period, top)
+    daily = moment.ask(per_day, now)
+    cuts = moment.ask(slices, period).result()
+    asked = [moment.ask(sum_up, each, by=by, everything=everything) for each in cuts]
+    previous = moment.ask(sum_up, period.previous, by=(), everything=everything)
+    future = moment.ask(_future, now)
+    groups = _merged((each.result() for each in asked), by=by)
     return Report(
         period=period,
         by=by,
         groups=ordered(groups, by),
-        total=total,
+        total=Group.of(groups.values()),
         previous=previous.result().get((), Group()),
         top=dearest.result(),
         forecast=forecast(daily.result(), now=now),
-        future=_future(path, now),
+        future=future.result(),
+        unknown=frozenset() if everything else NO_DETAILS,
     )
 
 
-def _merged(slices: Iterable[dict[Key, Group]], *, by: tuple[str, ...]) -> dict[Key, Group]:
+def _merged(parts: Iterable[dict[Key, Group]], *, by: tuple[str, ...]) -> dict[Key, Group]:
     groups: defaultdict[Key, Group] = defaultdict(Group)
-    for each in slices:
+    for each in parts:
         for key, group in each.items():
             groups[key].add(group)
         if len(groups) > MOST:
@@ -113,38 +136,39 @@ def _merged(slices: Iterable[dict[Key, Group]], *, by: tuple[str, ...]) -> dict[
     return groups
 
 
-def _slices(path: Path, period: Period) -> list[Period]:
+def slices(connection: sqlite3.Connection, period: Period) -> list[Period]:
     """Cut a period where its calls are."""
-    with reading(path) as connection:
-        query = f"SELECT min(started), max(started) FROM calls {IN}"  # noqa: S608 - SQL of ours
-        first, last = connection.execute(query, (period.since, period.until)).fetchone()
+    bounds = (period.since, period.until)
+    first, last = connection.execute(_ENDS, (*bounds, *bounds)).fetchone()
     if first is None:
         return [period]
     cuts = (first + (last - first) * number / _SLICES for number in range(1, _SLICES))
     return [Period(*each) for each in pairwise((period.since, *cuts, period.until))]
 
 
-def sum_up(path: Path, period: Period, *, by: tuple[str, ...], first_chunks: bool) -> dict[Key, Group]:
-    """Add up a period in one go; arguments and errors are those of `read`."""
+def sum_up(
+    connection: sqlite3.Connection, period: Period, *, by: tuple[str, ...], everything: bool
+) -> dict[Key, Group]:
+    """Add up a period in one go; arguments are those of `read`."""
     keys, values = _keys(by)
+    sums = _SUMS | _DETAILS if everything else _SUMS
     groups: defaultdict[Key, Group] = defaultdict(Group)
-    classes: defaultdict[tuple[Key, int], list[int]] = defaultdict(lambda: [0] * len(_SUMS))
+    classes: defaultdict[tuple[Key, int], list[int]] = defaultdict(lambda: [0] * len(sums))
     span: tuple[str | float, ...] = (*values, period.since, period.until)
-    with reading(path) as connection:
-        for row in grouped(connection, [_KIND, *keys], _SUMS, span):
-            (step, kind), key, sums = divmod(row[0], _KINDS), row[1 : len(by) + 1], row[len(by) + 1 :]
-            held = classes[key, kind]
-            held[:] = map(add, held, sums)
-            if step >= 0:
-                groups[key].durations[step] += sums[0]
-            if len(groups) > MOST:
-                break
-        if first_chunks:
-            streams = f"{IN} AND first_chunk IS NOT NULL"
-            for row in grouped(connection, [steps("first_chunk"), *keys], ["count(*)"], span, streams):
-                groups[row[1:-1]].first_chunks[row[0]] += row[-1]
+    for row in grouped(connection, [_KIND, *keys], sums.values(), span):
+        (step, kind), key, found = divmod(row[0], _KINDS), row[1 : len(by) + 1], row[len(by) + 1 :]
+        held = classes[key, kind]
+        held[:] = map(add, held, found)
+        if step >= 0:
+            groups[key].durations[step] += found[0]
+        if len(groups) > MOST:
+            break
+    if everything:
+        streams = f"{IN} AND first_chunk IS NOT NULL"
+        for row in grouped(connection, [steps("first_chunk"), *keys], ["count(*)"], span, streams):
+            groups[row[1:-1]].first_chunks[row[0]] += row[-1]
     for (key, kind), held in classes.items():
-        groups[key].add(_group(kind, *held))
+        groups[key].add(_group(kind, dict(zip(sums, map(int, held), strict=True))))
     return groups
 
 
@@ -175,51 +199,46 @@ def grouped(
         return connection.execute(f"{query}, id", values).fetchall()  # absurd amounts one by one; Python adds them
 
 
-def _group(kind: int, *sums: int) -> Group:
+def _group(kind: int, told: Mapping[str, int]) -> Group:
     """Return calls that ended alike, see `_KIND`, as a group."""
     outcome, reported, billed = (*_OUTCOMES, "other")[kind // 4], bool(kind & 2), bool(kind & 1)
-    calls, priced, split, compared, attempts, doubled, cost, difference, *counts = (int(each) for each in sums)
+    calls, priced, cost = told["calls"], told["priced"], told["cost"]
     unpriced = calls - priced if billed else 0
     group = Group(
         calls=calls,
         ok=calls if outcome == "ok" else 0,
-        attempts=attempts,
-        tokens=Counter(dict(zip(TOKENS, counts, strict=False))),
+        attempts=told.get("attempts", 0),
+        tokens=Counter({name: told[name] for name in TOKENS if name in told}),
         cost=cost,
         sources=Counter({"gateway" if reported else "estimate": cost} if priced else {}),
-        parts=Counter(dict(zip(PARTS, counts[len(TOKENS) :], strict=True))),
-        split=split,
+        parts=Counter({name: told[name] for name in PARTS if name in told}),
+        split=told.get("split", 0),
         unpriced=unpriced,
-        double_billing=doubled,
-        compared=compared if reported else 0,
-        difference=difference if reported else 0,
+        double_billing=told["double_billing"],
+        compared=told["compared"] if reported else 0,
+        difference=told["difference"] if reported else 0,
     )
     if billed and outcome != "ok":
         group.waste_calls[outcome], group.waste_unpriced[outcome], group.waste[outcome] = calls, unpriced, cost
     return group
 
 
-def _top(path: Path, period: Period, count: int) -> tuple[Call, ...]:
+def _top(connection: sqlite3.Connection, period: Period, count: int) -> tuple[Call, ...]:
     columns = "started, model, outcome, cost, duration, attempts, input_tokens, output_tokens, request_id"
     query = f"SELECT {columns} FROM calls {IN} AND typeof(cost) = 'integer' ORDER BY cost DESC, started DESC LIMIT ?"  # noqa: S608 - SQL of ours
-    with reading(path) as connection:
-        return tuple(Call(*row) for row in connection.execute(query, (period.since, period.until, count)))
+    return tuple(Call(*row) for row in connection.execute(query, (period.since, period.until, count)))
 
 
-def per_day(path: Path, now: float) -> dict[int, int]:
+def per_day(connection: sqlite3.Connection, now: float) -> dict[int, int]:
     """Return day since 1970 (UTC) -> cost, for the days that the current month's forecast rests on."""
-    with reading(path) as connection:
-        rows = grouped(
-            connection,
-            [f"CAST(started / {DAY} AS INT)"],
-            [f"sum(cost / {NANO}), sum(cost % {NANO})"],  # in two parts, since SQLite's own sum fails past 64 bits
-            ((now // DAY - _MONTH) * DAY, now),
-            f"{IN} AND cost IS NOT NULL",
-        )
-    return {day: dollars * NANO + nanos for day, dollars, nanos in rows}
+    # in two parts, since SQLite's own sum fails past 64 bits; a question for each day, since one for all would sort
+    query = f"SELECT sum(cost / {NANO}), sum(cost % {NANO}) FROM calls {IN} AND cost IS NOT NULL"  # noqa: S608 - SQL of ours
+    today = int(now // DAY)
+    slots = {day: (day * DAY, min((day + 1) * DAY, now)) for day in range(today - _MONTH, today + 1)}
+    found = {day: connection.execute(query, slot).fetchone() for day, slot in slots.items()}
+    return {day: dollars * NANO + nanos for day, (dollars, nanos) in found.items() if dollars is not None}
 
 
-def _future(path: Path, now: float) -> int:
-    with reading(path) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM calls WHERE started > ?", (now,)).fetchone()
+def _future(connection: sqlite3.Connection, now: float) -> int:
+    (count,) = connection.execute("SELECT count(*) FROM calls WHERE started > ?", (now,)).fetchone()
     return int(count)

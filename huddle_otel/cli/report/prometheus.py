@@ -32,6 +32,7 @@ _LABELS: Final = {
     "error": (contract.ERROR_TYPE,),
     "source": ("source",),
     "stream": (),
+    "finish_reason": (),
 }
 """Name of a grouping -> attributes that mean it. Any other name is a tag."""
 _MOST: Final = 100
@@ -88,15 +89,12 @@ def read(server: Prometheus, period: Period, *, by: tuple[str, ...], now: float)
     if not groups:
         raise ReportError(f"{server.url}: has no calls of huddle_otel in this period")
     _check_tags(names, groups, by)
-    total = Group()
-    for group in groups.values():
-        total.add(group)
     known = {field for source in told for field in source.fields}
     return Report(
         period=period,
         by=by,
         groups=ordered(groups, by),
-        total=total,
+        total=Group.of(groups.values()),
         previous=_groups(server, period.previous, told, ()).get((), Group()),
         top=(),
         forecast=forecast(_daily(server, now), now=now),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import Final
 
-from huddle_otel.cli.report.figures import DAY, STEPS, Group
-from huddle_otel.cli.report.ledger import WASTED, grouped
+from huddle_otel.cli.report.figures import DAY, Group, Key
+from huddle_otel.cli.report.ledger import sum_up
 from huddle_otel.cli.report.period import Period
-from huddle_otel_exporters.ledger import reading
+from huddle_otel.cli.report.snapshot import Snapshot
 
 _WIDTHS: Final = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, DAY, 7 * DAY, 28 * DAY)
 """Lengths of a step, s. They divide days or are whole ones, so that steps begin where people expect, in UTC."""
@@ -20,9 +19,6 @@ _MOST: Final = 75
 """Steps a chart can show."""
 SHARES: Final = (0.5, 0.95, 0.99)
 """The percentiles of `Timeline.durations`."""
-_AT_ONCE: Final = 5
-"""Steps of one question: the rows of a few sort faster than those of all."""
-_SUMS: Final = ("count(*)", "ifnull(sum(cost), 0)", f"ifnull(sum(CASE WHEN {WASTED} THEN cost END), 0)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,34 +46,32 @@ def width(period: Period) -> int:
     return next((each for each in _WIDTHS if span / each <= _MOST), whole)
 
 
-def read(path: Path, period: Period) -> Timeline:
-    """Read a period of a ledger in steps.
-
-    Raises:
-        LedgerError: There is none, or it cannot be read.
-    """
+def slots(moment: Snapshot, period: Period) -> list[dict[Key, Group]]:
+    """Add up each step of a period of a ledger, by model and outcome; without the details that `sum_up` can tell."""
     step = width(period)
-    first, beyond = int(period.since // step), ceil(period.until / step)
-    size = max(0, beyond - first)
-    spend, outcomes, wasted = _Sums(size), _Sums(size), _Sums(size)
-    durations = [Counter[int]() for _ in range(size)]
-    keys = [f"CAST(started / {step} AS INT)", "model", "outcome", STEPS]
-    with reading(path) as connection:
-        for start in range(first, beyond, _AT_ONCE):
-            span = max(period.since, start * step), min(period.until, (start + _AT_ONCE) * step)
-            for at, model, outcome, took, calls, cost, lost in grouped(connection, keys, _SUMS, span):
-                spend.add(model, at - first, cost)
-                outcomes.add(outcome, at - first, calls)
-                wasted.add(outcome, at - first, lost)
-                if took is not None:
-                    durations[at - first][took] += calls
+    starts = range(int(period.since // step) * step, ceil(period.until / step) * step, step)
+    spans = [Period(max(period.since, start), min(period.until, start + step)) for start in starts]
+    asked = [moment.ask(sum_up, span, by=("model", "outcome"), everything=False) for span in spans]
+    return [each.result() for each in asked]
+
+
+def timeline(period: Period, slots: Sequence[Mapping[Key, Group]]) -> Timeline:
+    """Put the steps of a period side by side."""
+    spend, outcomes, wasted = (_Sums(len(slots)) for _ in range(3))
+    for at, groups in enumerate(slots):
+        for (model, outcome), group in groups.items():
+            spend.add(model, at, group.cost)
+            outcomes.add(outcome, at, group.calls)
+            wasted.add(outcome, at, group.wasted)
+    step, totals = width(period), [Group.of(groups.values()) for groups in slots]
+    first = int(period.since // step) * step
     return Timeline(
         width=step,
-        starts=tuple(range(first * step, beyond * step, step)),
+        starts=tuple(range(first, first + len(slots) * step, step)),
         spend=spend.largest_first(),
         outcomes=outcomes.largest_first(),
         wasted=wasted.largest_first(),
-        durations=tuple(tuple(Group(durations=each).percentile(share) for each in durations) for share in SHARES),
+        durations=tuple(tuple(each.percentile(share) for each in totals) for share in SHARES),
     )
 
 
@@ -96,8 +90,8 @@ class _Sums:
         self._size = size
         self._sums: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
-    def add(self, name: str | None, at: int, amount: int) -> None:
-        self._sums[name or "-"][at] += amount
+    def add(self, name: str | float | None, at: int, amount: int) -> None:
+        self._sums[str(name or "-")][at] += amount
 
     def largest_first(self) -> dict[str, tuple[int, ...]]:
         """Return what is not 0, the largest sum first."""

@@ -38,7 +38,10 @@ _STRETCH: Final = 20_000
 _SHOWN: Final = (
     "id, started, model, operation, host, outcome, error_type, duration, attempts, input_tokens, output_tokens, cost"
 )
-_TEXTS: Final = ("model", "response_model", "operation", "provider", "host", "outcome", "error_type", "status")
+_TEXTS: Final = (
+    *("model", "response_model", "operation", "provider", "host"),
+    *("outcome", "error_type", "status", "finish_reason"),
+)
 _IDS: Final = ("request_id", "response_id", "trace_id", "span_id", "tags", "fell_back_from")
 _HAYSTACK: Final = " || char(10) || ".join(f"ifnull({name}, '')" for name in _TEXTS + _IDS)
 _QUERY: Final = f"""

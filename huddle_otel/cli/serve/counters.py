@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from huddle_otel.cli.serve.measures import COUNTED, MEASURED, Call, Labels, changes, values
+from huddle_otel.cli.serve.measures import COUNTED, MEASURED, Call, Labels, changes, labels_of, values
 from huddle_otel.cli.serve.position import Position
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
@@ -22,6 +22,8 @@ from huddle_otel_exporters.ledger import reading
 
 KNOWN: Final = 20_000
 """Rows before the start whose series begin at 0: what appears with its first call, `increase()` does not see."""
+TAG_SETS: Final = 200
+"""Sets of tags with series of their own, as many as models; what any app may make up must not grow without an end."""
 _ROWS: Final = f"SELECT id, started, {', '.join(Call._fields)} FROM calls WHERE id > ? ORDER BY id"  # noqa: S608 - names of ours
 
 
@@ -36,12 +38,13 @@ class Histogram:
 class Counters:
     """Follows a ledger. Safe for threads."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the ledger; nothing is read yet."""
-        self._path = path
+    def __init__(self, path: Path, *, tags: tuple[str, ...] = ()) -> None:
+        """Take the ledger, and the tags to tell spend and tokens by; nothing is read yet."""
+        self._path, self._tags = path, tags
         self.lock = threading.RLock()
         """Held while rows are counted: who holds it sees no half of a call."""
         self._models: set[str] = set()
+        self._tag_sets: set[Labels] = set()
         self._position: Position | None = None
         """None before counting begins."""
         self.sums: dict[Metric, dict[Labels, float]] = {metric: {} for metric in COUNTED}
@@ -89,7 +92,7 @@ class Counters:
             self._position = Position(position.inode, identity, started)
 
     def _add(self, call: Call, times: int) -> None:
-        for metric, labels, amount in changes(call):
+        for metric, labels, amount in changes(call, self._tagged(call.tags)):
             series = self.sums[metric]
             series[labels] = series.get(labels, 0) + amount * times
         for metric, labels, value in values(call):
@@ -108,3 +111,13 @@ class Counters:
             return contract.OTHER_MODEL
         self._models.add(name)
         return name
+
+    def _tagged(self, text: str | None) -> Labels:
+        """Return a call's tags as labels, of those that are asked for; beyond `TAG_SETS` sets, each is `other`."""
+        found = labels_of(text, self._tags) if self._tags and text else ()
+        if found in self._tag_sets or not found:
+            return found
+        if len(self._tag_sets) >= TAG_SETS:
+            return tuple((name, contract.OTHER_MODEL) for name, _ in found)
+        self._tag_sets.add(found)
+        return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from huddle_otel.telemetry import contract
 from huddle_otel.telemetry.contract import Metric
+from huddle_otel.text import sound
 from huddle_otel_exporters.ledger import COLUMNS
 
 COUNTED: Final = (
@@ -57,10 +59,11 @@ class Call(NamedTuple):
     cost: int | None
     cost_source: str
     cost_estimate: int | None
+    tags: str | None
 
 
-def changes(call: Call) -> Iterator[tuple[Metric, Labels, float]]:
-    """Yield what a call adds to the sums."""
+def changes(call: Call, tags: Labels = ()) -> Iterator[tuple[Metric, Labels, float]]:
+    """Yield what a call adds to the sums; spend and tokens are told by tags, too."""
     model = (contract.MODEL, call.model)
     outcome = (contract.OUTCOME, call.outcome)
     error = ((contract.ERROR_TYPE, call.error_type),) if call.error_type else ()
@@ -72,7 +75,7 @@ def changes(call: Call) -> Iterator[tuple[Metric, Labels, float]]:
     if call.waited:
         yield contract.WAITED, (model,), call.waited
     if call.cost is not None:
-        yield contract.COST_USD, (model, ("source", call.cost_source)), call.cost
+        yield contract.COST_USD, (model, ("source", call.cost_source), *tags), call.cost
         if call.outcome != "ok" and call.cost:
             yield contract.COST_WASTE, (model, outcome), call.cost
         if call.cost_source == "gateway" and call.cost_estimate is not None:
@@ -81,7 +84,7 @@ def changes(call: Call) -> Iterator[tuple[Metric, Labels, float]]:
         yield contract.COST_UNKNOWN, (model, outcome), 1
     for kind in _TOKENS:
         if tokens := getattr(call, f"{kind}_tokens"):
-            yield contract.TOKENS_USED, (model, ("type", kind)), tokens
+            yield contract.TOKENS_USED, (model, ("type", kind), *tags), tokens
 
 
 def values(call: Call) -> Iterator[tuple[Metric, Labels, float]]:
@@ -105,3 +108,14 @@ def values(call: Call) -> Iterator[tuple[Metric, Labels, float]]:
     for kind, tokens in (("input", call.input_tokens), ("output", call.output_tokens)):
         if tokens is not None:
             yield contract.TOKEN_USAGE, (*series, (contract.TOKEN_TYPE, kind)), tokens
+
+
+def labels_of(text: str, names: tuple[str, ...]) -> Labels:
+    """Return tags of these names, out of JSON, written as an exporter writes them; what is no object has none."""
+    try:
+        said: Any = json.loads(text)
+    except ValueError:
+        return ()
+    tags = cast("dict[str, object]", said) if isinstance(said, dict) else {}
+    values = ((name, tags[name]) for name in names if name in tags)
+    return tuple((name, sound(value) if isinstance(value, str) else json.dumps(value)) for name, value in values)

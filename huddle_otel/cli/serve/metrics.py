@@ -64,4 +64,5 @@ def _add(family: Family, metric: Metric, labels: dict[str, str], histogram: Hist
 
 
 def _labels(labels: Labels) -> dict[str, str]:
-    return {label(name): value for name, value in labels}
+    """Return labels by Prometheus' names; in rows that no writer of ours makes, anything may stand, or nothing."""
+    return {label(name): str(value) for name, value in labels if cast("object", value) is not None}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -9,10 +11,11 @@ from typing import Final
 from huddle_otel.cli.page import Chart, Table, Tile, shown
 from huddle_otel.cli.report import charts, series
 from huddle_otel.cli.report.columns import COLUMNS
-from huddle_otel.cli.report.figures import DAY, Group, forecast, ordered
+from huddle_otel.cli.report.figures import DAY, Group, Key, forecast, ordered
 from huddle_otel.cli.report.forms import count
 from huddle_otel.cli.report.ledger import IN, sum_up
 from huddle_otel.cli.report.period import Period
+from huddle_otel.cli.report.snapshot import snapshot
 from huddle_otel.cli.serve.days import Day
 from huddle_otel.spend import format_usd
 from huddle_otel_exporters.ledger import reading
@@ -45,7 +48,8 @@ def now_tiles(path: Path, now: float) -> list[Tile]:
     Raises:
         LedgerError: As everywhere here, the ledger cannot be read.
     """
-    group = sum_up(path, Period(now - RECENT, now), by=(), first_chunks=False).get((), Group())
+    with reading(path) as connection:
+        group = sum_up(connection, Period(now - RECENT, now), by=(), everything=False).get((), Group())
     lost = group.calls - group.ok
     share = lost / group.calls if group.calls else 0.0
     p95 = group.percentile(0.95)
@@ -81,18 +85,22 @@ def circuits(path: Path, now: float) -> Table:
     )
 
 
-def window_charts(path: Path, window: str, now: float) -> tuple[Chart, ...]:
-    """Return a window's charts over time."""
-    return charts.over_time(series.read(path, Period(now - WINDOWS[window], now)))
+def over_time(path: Path, window: str, now: float) -> tuple[tuple[Chart, ...], Table]:
+    """Return a window's charts over time, and its figures by model: the same calls, added up once."""
+    period = Period(now - WINDOWS[window], now)
+    with snapshot(path, threads=1) as moment:  # the other processors are the app's, whoever looks at the page
+        slots = series.slots(moment, period)
+    groups: defaultdict[Key, Group] = defaultdict(Group)
+    for slot in slots:
+        for (model, _), group in slot.items():
+            groups[(model,)].add(group)
+    return charts.over_time(series.timeline(period, slots)), _models(groups)
 
 
-def models(path: Path, window: str, now: float) -> Table:
-    """Return a window's figures by model, dearest first."""
-    by = ("model",)
-    groups = list(ordered(sum_up(path, Period(now - WINDOWS[window], now), by=by, first_chunks=False), by).items())
-    rest = Group()
-    for _, group in groups[_MODELS:]:
-        rest.add(group)
+def _models(found: Mapping[Key, Group]) -> Table:
+    """Return figures by model, dearest first."""
+    groups = list(ordered(found, ("model",)).items())
+    rest = Group.of(group for _, group in groups[_MODELS:])
     rows = [(shown(model or None), *_figures(group)) for (model,), group in groups[:_MODELS]]
     if rest.calls:
         rows.append((f"{len(groups) - _MODELS:,} other models", *_figures(rest)))

@@ -44,12 +44,12 @@ class Answer:
 class Site:
     """The pages of one ledger. Safe for threads."""
 
-    def __init__(self, path: Path, *, wall: Callable[[], float] = time.time) -> None:
-        """Take the ledger and the clock, Unix time, s."""
+    def __init__(self, path: Path, *, tags: tuple[str, ...] = (), wall: Callable[[], float] = time.time) -> None:
+        """Take the ledger, the tags that `/metrics` tells spend and tokens by, and the clock, Unix time, s."""
         self._path, self._wall = path, wall
         self._cache = Cache()
         self._days = Days(path)
-        self._counters = Counters(path)
+        self._counters = Counters(path, tags=tags)
         self._files = {
             "/": (_HTML, _own("index.html")),
             "/live.js": (_JS, _own("live.js")),
@@ -114,7 +114,7 @@ class Site:
 
         def make() -> Any:
             now = self._wall()
-            charts, models = overview.window_charts(self._path, window, now), overview.models(self._path, window, now)
+            charts, models = overview.over_time(self._path, window, now)
             return {"charts": list(map(_chart, charts)), "models": asdict(models)}
 
         return self._cache.get(("window", window), make)
