@@ -286,6 +286,24 @@ def test_advice_comes_with_its_figures(command: Command, write: Any, path: Path)
     assert told.count("* ") == 4
 
 
+def test_advice_heeds_own_prices(
+    command: Command, write: Any, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = replace(RECORD, started=NOW - 60, model="house-llama", input_tokens=5000, cache_read_tokens=0, cost=10**7)
+    write(*[call] * 10)
+    assert command("report", "--ledger", str(path), "--advice").out.startswith("* Nothing stands out")
+    prices = tmp_path / "prices.json"
+    monkeypatch.setenv("HUDDLE_OTEL_PRICES", str(prices))
+    prices.write_text('{"house-llama": {"input": 2, "output": 4, "cache_read": 0.5}}')
+    told = " ".join(command("report", "--ledger", str(path), "--advice").out.split())
+    assert "0% of 50,000 tokens of input were read from cache" in told
+    assert "this input is $0.10 by list prices, $0.025 if all came from cache." in told
+    prices.write_text("[]")
+    done = command("report", "--ledger", str(path), "--advice")
+    assert done.code == 2
+    assert done.err.startswith(f"huddle-otel: HUDDLE_OTEL_PRICES = '{prices}' is not permitted")
+
+
 def test_what_often_fails_is_said_with_its_figures(command: Command, write: Any, path: Path) -> None:
     failed = replace(RECORD, started=NOW - 60, model="mystery", outcome="error", answered=False, cost=None, attempts=3)
     write(

@@ -26,7 +26,11 @@ __all__ = ["ReportError", "advise", "as_focus", "read", "run", "write"]
 
 
 def advise(path: Path | None, *, since: float, until: float) -> None:
-    """Print what could be cheaper. Arguments and errors are those of `run`."""
+    """Print what could be cheaper. Arguments and errors are those of `run`.
+
+    Raises:
+        ConfigurationError: `HUDDLE_OTEL_PRICES` names no file of prices.
+    """
     from huddle_otel.cli.report import advice  # noqa: PLC0415 - the prices are read for this alone
 
     forms.as_advice(advice.advise(path or default_path(), Period(since, until)))

@@ -12,6 +12,7 @@ from os.path import commonprefix
 from pathlib import Path
 from typing import Any, Final
 
+from huddle_otel.cli.prices.force import table
 from huddle_otel.cli.report.forms import count
 from huddle_otel.cli.report.ledger import IN, WASTED
 from huddle_otel.cli.report.period import Period
@@ -107,13 +108,14 @@ def advise(path: Path, period: Period) -> list[str]:
 
     Raises:
         LedgerError: There is none, or it cannot be read.
+        ConfigurationError: `HUDDLE_OTEL_PRICES` names no file of prices.
     """
     with snapshot(path) as moment:
         rows = [moment.ask(_rows, query, period) for query in (_QUERY, _CUT_OFF, _FAILURES)]
         models = [_Model(*row) for row in rows[0].result()]
         cut_off = [_CutOff(*row) for row in rows[1].result()]
         failures = rows[2].result()
-    prices = PriceTable.catalogue()
+    prices = table()
     worth = sum(model.cost for model in models) * _WORTH
     savings = [
         line
@@ -197,12 +199,14 @@ def _caching(model: _Model, prices: PriceTable) -> Iterator[tuple[float, str]]:
     if price is None or share >= CACHED or model.input_tokens < LONG_IN * model.calls:
         return
     listed = model.input_tokens * price.input / _MILLION
+    cached = 0.0 if price.cache_read is None else model.input_tokens * price.cache_read / _MILLION
+    least = "" if price.cache_read is None else f", {format_usd(round(cached))} if all came from cache"
     line = (
         f"{model.name}: {share:.0%} of {model.input_tokens:,.0f} tokens of input were read from cache, at "
-        f"{model.input_tokens / model.calls:,.0f} a call; this input is {format_usd(round(listed))} by list prices. "
-        "Upstreams ask less for what repeats at the beginning of a prompt: put what changes last."
+        f"{model.input_tokens / model.calls:,.0f} a call; this input is {format_usd(round(listed))} by list prices"
+        f"{least}. Upstreams ask less for what repeats at the beginning of a prompt: put what changes last."
     )
-    yield listed, line
+    yield listed - cached, line
 
 
 def _waste(model: _Model) -> Iterator[tuple[float, str]]:
