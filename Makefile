@@ -37,13 +37,18 @@ unexport PYTHONPATH
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 # $(call venv,FOLDER,REQUIREMENTS): a new virtual environment that holds exactly the locked files.
-# The lock is complete, so pip need not resolve; wheels only, so no compiler is needed.
+# The lock is complete, so pip need not resolve; wheels only, so no compiler is needed. rotel, the tests' collector, needs
+# Python's shared library, which Debian has in a package of its own.
 define venv
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...' >&2; exit 1; }
 $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo 'This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 echo '-- $(1): installing $(2)'
 $(PYTHON) -m venv --clear $(1)
 $(1)/bin/pip install $(PIP_FLAGS) --no-deps --only-binary :all: --require-hashes -r $(2)
+library="$$(ldd $(1)/lib/python*/site-packages/rotel/rotel-agent 2> /dev/null | sed -n 's/^.*\(libpython[0-9]\.[0-9]*\)\.so.* => not found/\1/p')" || true
+if [ -n "$$library" ] && $(can_install); then
+    $(call install,$$library)
+fi
 endef
 
 # $(call pytest,SUITE,LANE,COMMAND): runs it, keeps the output for the closing lines, fails when it fails.
@@ -251,13 +256,8 @@ clean: ## Remove everything that make or the tools made
 	@$(call venv,$(@D),$<)
 	touch $@
 
-# rotel, the tests' collector, needs Python's shared library, which Debian has in a package of its own.
 .venv/openai-%/.ready: .venv/openai-%/.requirements $(METADATA)
 	@$(@D)/bin/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
-	library="$$(ldd $(@D)/lib/python*/site-packages/rotel/rotel-agent 2> /dev/null | sed -n 's/^.*\(libpython[0-9]\.[0-9]*\)\.so.* => not found/\1/p')" || true
-	if [ -n "$$library" ] && $(can_install); then
-	    $(call install,$$library)
-	fi
 	touch $@
 
 .venv/frameworks-%/.ready: .venv/frameworks-%/.requirements $(METADATA)
