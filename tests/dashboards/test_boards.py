@@ -58,6 +58,11 @@ def test_a_fleets_boards_are_the_same_boards() -> None:
         assert [_looks(panel) for panel in many["panels"]] == [_looks(panel) for panel in one["panels"]]
 
 
+def test_a_board_says_that_it_reads_rules_only_where_it_does() -> None:
+    said = {name for name, board in BOARDS.items() if board["description"].endswith("from recording rules.")}
+    assert said == {f"huddle-fleet-{name}" for name in NAMES} - {"huddle-fleet-traces"}
+
+
 def _looks(panel: dict[str, Any]) -> tuple[Any, ...]:
     config = json.dumps(panel.get("fieldConfig")).replace("/d/huddle-fleet-", "/d/huddle-")
     return (panel["title"], panel["type"], panel["gridPos"], len(panel.get("targets", ())), config)

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
 from huddle_otel_dashboards.boards import variables
-from huddle_otel_dashboards.boards.panels import GRID, Panel
+from huddle_otel_dashboards.boards.panels import GRID, METRICS, Panel
 from huddle_otel_dashboards.boards.queries import Reader
 
 TAG: Final = "huddle_otel"
@@ -70,12 +70,17 @@ class Board:
         """Grafana's name for it; links and bookmarks hold it."""
         return f"{self.read.prefix}-{self.name}"
 
+    @property
+    def _note(self) -> str:
+        """Return what to say of where its metrics come from, if it shows any."""
+        return self.read.note if any(panel.datasource == METRICS for row in self.rows for panel in row.panels) else ""
+
     def build(self) -> model.Dashboard:
         """Return the board as the SDK has it, schema version 42."""
         return model.Dashboard(
             uid=self.uid,
             title=f"{self.read.family} / {self.title}",
-            description=f"{self.description} {self.read.note}".rstrip(),
+            description=f"{self.description} {self._note}".rstrip(),
             tags=[TAG, "llm"],
             timezone="utc",  # budgets and `huddle-otel report` count UTC days
             editable=True,
