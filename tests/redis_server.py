@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 import redis
 
+from huddle_otel.cli.stack.processes import free_port
 from huddle_otel.spend.shared import SCRIPT, Command, Word, read
 from tests.exporters.conftest import missing
 
@@ -36,12 +36,14 @@ class RedisServer:
         found = shutil.which(program)
         if found is None:
             missing(program)
-        self._program = found
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self._program, self.port = found, free_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is, `redis` or `valkey`."""
+        return Path(self._program).name.partition("-")[0]
 
     @property
     def url(self) -> str:
