@@ -111,10 +111,9 @@ def advise(path: Path, period: Period) -> list[str]:
         ConfigurationError: `HUDDLE_OTEL_PRICES` names no file of prices.
     """
     with snapshot(path) as moment:
-        rows = [moment.ask(_rows, query, period) for query in (_QUERY, _CUT_OFF, _FAILURES)]
-        models = [_Model(*row) for row in rows[0].result()]
-        cut_off = [_CutOff(*row) for row in rows[1].result()]
-        failures = rows[2].result()
+        asked = [moment.ask(_rows, query, period) for query in (_QUERY, _CUT_OFF, _FAILURES)]
+        found, ended_early, failures = (each.result() for each in asked)
+    models, cut_off = [_Model(*row) for row in found], [_CutOff(*row) for row in ended_early]
     prices = table()
     worth = sum(model.cost for model in models) * _WORTH
     savings = [
@@ -199,8 +198,10 @@ def _caching(model: _Model, prices: PriceTable) -> Iterator[tuple[float, str]]:
     if price is None or share >= CACHED or model.input_tokens < LONG_IN * model.calls:
         return
     listed = model.input_tokens * price.input / _MILLION
-    cached = 0.0 if price.cache_read is None else model.input_tokens * price.cache_read / _MILLION
-    least = "" if price.cache_read is None else f", {format_usd(round(cached))} if all came from cache"
+    cached, least = 0.0, ""
+    if price.cache_read is not None:
+        cached = model.input_tokens * price.cache_read / _MILLION
+        least = f", {format_usd(round(cached))} if all came from cache"
     line = (
         f"{model.name}: {share:.0%} of {model.input_tokens:,.0f} tokens of input were read from cache, at "
         f"{model.input_tokens / model.calls:,.0f} a call; this input is {format_usd(round(listed))} by list prices"
