@@ -1,20 +1,23 @@
-"""A real app on a bad day, for tests of what is told of its calls."""
+"""A real app on a bad day, for tests of what is told of its calls, and by a real Prometheus."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from huddle_otel.cli.prometheus import Prometheus
 from huddle_otel.gateway import Gateway
 from tests.cli.bad_day import RULES
 from tests.client.support import KEY
 
 ROOT: Final = Path(__file__).parents[2]
+PATIENCE: Final = 20.0
 
 
 @contextmanager
@@ -46,3 +49,11 @@ def bad_day(ledger: Path, *exporters: str, **environment: object) -> Iterator[No
             yield
         finally:
             process.communicate(timeout=30)
+
+
+def eventually(server: Prometheus, query: str) -> None:
+    """Ask until there is something."""
+    until = time.monotonic() + PATIENCE
+    while not server.instant(query, time=time.time()):
+        assert time.monotonic() < until, query
+        time.sleep(0.1)

@@ -21,7 +21,7 @@ from huddle_otel.cli.report.figures import Report, ReportError, edge
 from huddle_otel.cli.report.period import Period
 from huddle_otel.cli.stack.processes import free_port
 from tests.cli.odd_server import Odd
-from tests.cli.report_support import bad_day
+from tests.cli.report_support import bad_day, eventually
 from tests.dashboards.server import prometheus as a_prometheus
 from tests.exporters.conftest import missing
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Command
 
 DAY: Final = 86_400
-PATIENCE: Final = 20.0
 FIELDS: Final = (
     *("calls", "ok", "attempts", "tokens", "cost", "sources", "unpriced"),
     *("waste", "waste_unpriced", "double_billing"),
@@ -59,14 +58,6 @@ def running(folder: Path, config: str) -> Iterator[Prometheus]:
         missing("prometheus")
     with a_prometheus(folder, config, "--storage.tsdb.retention.time=90d") as url:
         yield Prometheus(url)
-
-
-def eventually(server: Prometheus, query: str) -> None:
-    """Ask until there is something."""
-    until = time.monotonic() + PATIENCE
-    while not server.instant(query, time=time.time()):
-        assert time.monotonic() < until, query
-        time.sleep(0.1)
 
 
 # --- a real server ----------------------------------------------------------------------------------------------------

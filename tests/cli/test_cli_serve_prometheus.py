@@ -23,12 +23,11 @@ from huddle_otel.cli.serve.measures import COUNTED, MEASURED
 from huddle_otel.cli.stack.processes import free_port
 from huddle_otel.spend import nano
 from huddle_otel_dashboards.series import every_name
-from tests.cli.report_support import ROOT, bad_day
+from tests.cli.report_support import ROOT, bad_day, eventually
 from tests.dashboards.server import prometheus as a_prometheus
 from tests.exporters.conftest import missing
 
 pytestmark = pytest.mark.backend
-PATIENCE: Final = 30.0
 NAMES: Final = tuple(name for metric in (*COUNTED, *MEASURED) for name in every_name(metric))
 NOTHING: Final = tuple(
     f"huddle_client_{name}" for name in ("rejections_total", "cost_waste_usd_total", "cost_difference_usd")
@@ -90,12 +89,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         bad_day(path, "prometheus", OTEL_EXPORTER_PROMETHEUS_PORT=two),
         a_prometheus(folder / "prometheus", config) as url,
     ):
-        server, until = Prometheus(url), time.monotonic() + PATIENCE
-        # each target has been scraped twice since its calls ended
-        seen = "count(count_over_time(huddle_client_calls_total[1m]) > 1) by (instance)"
-        while len(server.instant(seen, time=time.time())) < 3:
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        server = Prometheus(url)
+        # each of the three has been scraped twice since its calls ended
+        eventually(server, "count(count by (instance) (count_over_time(huddle_client_calls_total[1m]) > 1)) == 3")
         yield Watched(server, path, Period(begun, time.time()))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 import huddle_otel
 from huddle_otel import SpendGuard
+from huddle_otel.cli.stack.processes import free_port
 from tests.client.spend_calls import COST, ask
 from tests.client.support import Instrument
 from tests.exporters.conftest import missing
@@ -34,10 +34,7 @@ def authority(tmp_path: Path) -> Path:
 @pytest.fixture
 def url(redis_server: RedisServer, authority: Path) -> str:
     """The same server by its port for TLS."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    key = authority.with_name("key.pem")
+    port, key = free_port(), authority.with_name("key.pem")
     redis_server.ask(
         "CONFIG", "SET", "tls-cert-file", str(authority), "tls-key-file", str(key), "tls-auth-clients", "no"
     )

@@ -342,17 +342,24 @@ def test_an_older_schema_is_brought_up_to_date(writer: Writer, path: Path, monke
     assert rows(path, "model, later") == [("gpt-4.1", None)] * 2
 
 
-def test_the_first_schema_is_brought_up_to_date_with_nothing_lost(writer: Writer, path: Path) -> None:
+@contextmanager
+def of_version(version: int, path: Path) -> Generator[sqlite3.Connection]:
+    """Make a ledger as an earlier release did."""
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as old:
-        old.executescript(file.MIGRATIONS[0])
+        old.executescript(";".join(file.MIGRATIONS[:version]))
         old.execute(f"PRAGMA application_id = {file.APPLICATION_ID}")
-        old.execute("PRAGMA user_version = 1")
+        old.execute(f"PRAGMA user_version = {version}")
+        yield old
+        old.commit()
+
+
+def test_the_first_schema_is_brought_up_to_date_with_nothing_lost(writer: Writer, path: Path) -> None:
+    with of_version(1, path) as old:
         before = {name for _, name, *_ in old.execute("PRAGMA table_info(calls)")}
         old.execute(
             "INSERT INTO calls (model, started, input_tokens, cost) VALUES ('old', ?, 12, 88000)", [RECORD.started]
         )
-        old.commit()
     with pytest.raises(LedgerError, match="schema version 1, and this huddle-otel reads 3"):
         open_reader(path)
     added = set(file.COLUMNS) - before
@@ -365,14 +372,8 @@ def test_the_first_schema_is_brought_up_to_date_with_nothing_lost(writer: Writer
 
 
 def test_the_second_schema_is_brought_up_to_date_with_nothing_lost(writer: Writer, path: Path) -> None:
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as old:
-        for statement in ";".join(file.MIGRATIONS[:2]).split(";"):
-            old.execute(statement)
-        old.execute(f"PRAGMA application_id = {file.APPLICATION_ID}")
-        old.execute("PRAGMA user_version = 2")
+    with of_version(2, path) as old:
         old.execute("INSERT INTO calls (model, started, cost) VALUES ('old', ?, 88000)", [RECORD.started])
-        old.commit()
     with pytest.raises(LedgerError, match="schema version 2, and this huddle-otel reads 3"):
         open_reader(path)
     writer.export([replace(RECORD, finish_reason="length")])

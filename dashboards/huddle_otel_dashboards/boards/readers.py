@@ -11,6 +11,7 @@ from huddle_otel_dashboards.alerts.fleet import RATE, Aggregate, aggregate
 from huddle_otel_dashboards.alerts.model import duration
 from huddle_otel_dashboards.alerts.objective import BAD, UNIT, VALID
 from huddle_otel_dashboards.boards.queries import ANSWERED, JOB, Reader, by, ratio, selector
+from huddle_otel_dashboards.series import series
 
 _WINDOW: Final = "$__rate_interval"
 """Grafana's own: never below four scrapes, so that a rate always has its two points."""
@@ -27,7 +28,7 @@ class Raw(Reader):
 
     def counter(self, metric: Metric) -> str:
         """Return the name of what is exposed."""
-        return self.select(metric).partition("{")[0]
+        return series(metric)
 
     def rates(
         self,

@@ -10,7 +10,7 @@ from huddle_otel_dashboards.boards.colours import BAD, OUTCOMES, SOURCES, TOKENS
 from huddle_otel_dashboards.boards.figures import Bars, Stat
 from huddle_otel_dashboards.boards.graphs import Graph
 from huddle_otel_dashboards.boards.panels import Query, legend
-from huddle_otel_dashboards.boards.queries import SENT, Reader, ratio, recorded, share, top
+from huddle_otel_dashboards.boards.queries import SENT, Reader, or_zero, ratio, recorded, share, top
 from huddle_otel_dashboards.boards.variables import text
 from huddle_otel_dashboards.limits import Limits
 
@@ -84,7 +84,7 @@ def _now(limits: Limits, read: Reader) -> Row:
                 title="Calls without a price",
                 description="Answered in this range, and nobody can say what they cost: no word from the gateway, no "
                 "price in the table. They are in no figure of this board. `instrument(prices={…})` mends it.",
-                queries=(Query(expr=f"{read.increase(contract.COST_UNKNOWN)} or vector(0)", instant=True),),
+                queries=(Query(expr=or_zero(read.increase(contract.COST_UNKNOWN)), instant=True),),
                 unit="short",
                 decimals=0,
                 steps=((1, BAD),),

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from huddle_otel.cli.commands.shape import PROMETHEUS_TOKEN, USAGE, Commands
+from huddle_otel.cli.commands.shape import PROMETHEUS_TOKEN, USAGE, Commands, names
 
 _MOST_NAMES: Final = 8
 """Groupings of one report: more is a mistake."""
@@ -97,9 +97,9 @@ def _moment(text: str) -> float:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    found = names(text)
     if '"' in text or not text.isprintable():
         raise argparse.ArgumentTypeError('a tag name holds neither a " nor what cannot be printed')
-    if len(names) > _MOST_NAMES:
-        raise argparse.ArgumentTypeError(f"at most {_MOST_NAMES} names, not {len(names)}")
-    return names
+    if len(found) > _MOST_NAMES:
+        raise argparse.ArgumentTypeError(f"at most {_MOST_NAMES} names, not {len(found)}")
+    return found

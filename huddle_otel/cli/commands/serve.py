@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from huddle_otel.cli.commands.shape import Commands
+from huddle_otel.cli.commands.shape import Commands, names
 
 PORT: Final = 9463
 """Next to 9464, where OpenTelemetry's Prometheus exporters listen."""
@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
     )
     serve.add_argument(
         "--tags",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME[,NAME]",
         help="tags that /metrics tells spend and tokens by, as tag_metrics does in an app",
@@ -56,10 +56,6 @@ def _run(arguments: argparse.Namespace) -> int:
         tags=arguments.tags,
     )
     return 0
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _port(text: str) -> int:

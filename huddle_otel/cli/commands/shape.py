@@ -11,3 +11,8 @@ PROMETHEUS_TOKEN: Final = "HUDDLE_OTEL_PROMETHEUS_TOKEN"  # noqa: S105 - the var
 """Environment variable of the bearer token for Prometheus: arguments are seen by everyone on a machine."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 """What `add_subparsers` returns; argparse has no public name for it."""
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return names that commas separate, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
